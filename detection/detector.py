@@ -1,0 +1,106 @@
+"""What the pipeline asks of a model. Knows numpy; does not know torch."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.grades import MODEL_GRADES
+
+InputKind = Literal["after", "before_after"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What must be known of a model before its weights are loaded; read from its card.
+
+    Attributes:
+        name: for people, such as "unosat-after-r18".
+        version: of these weights, such as "2026.11.21".
+        sha256: hex digest of the weights file.
+        input_kind: "after" takes 3 bands; "before_after" takes 6, before first.
+        pixel_size_m: the ground size of one input pixel, in metres.
+        tile_px: side of the square tiles the model was made for, in pixels.
+        operating_score: building score at which the model was evaluated, in [0, 1].
+        licence: of the weights, as an SPDX expression.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    input_kind: InputKind
+    pixel_size_m: float
+    tile_px: int
+    operating_score: float
+    licence: str
+
+    @property
+    def label(self) -> str:
+        """``name@version``, as outputs carry it."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class TileDetections:
+    """What a model saw in one tile: N buildings, in that tile's own pixels.
+
+    Attributes:
+        boxes: shape (N, 4), float32: left, top, right, bottom; pixel edges, not centres.
+        masks: N arrays of shape (h, w), float32 in [0, 1]: probability of building, sampled at
+            the centres of an even h x w grid stretched over the box (28 x 28 for an R-CNN).
+        scores: shape (N,), float32 in [0, 1]: how sure the model is that this is a building.
+        probabilities: shape (N, 4), float32: one per grade of ``MODEL_GRADES``; rows sum to 1.
+    """
+
+    boxes: NDArray[np.float32]
+    masks: tuple[NDArray[np.float32], ...]
+    scores: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or len(self.masks) != count:
+            raise ValueError("boxes, masks and scores differ in length")
+        if self.probabilities.shape != (count, len(MODEL_GRADES)):
+            raise ValueError("need one probability per grade")
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing was found."""
+        return cls(
+            boxes=np.zeros((0, 4), np.float32),
+            masks=(),
+            scores=np.zeros(0, np.float32),
+            probabilities=np.zeros((0, len(MODEL_GRADES)), np.float32),
+        )
+
+
+class Detector(Protocol):
+    """Any model: Detectron2 on a GPU, torchvision on a laptop, a few lines of numpy in a test.
+
+    ``predict`` must give a tile the same answer whatever tiles came before it. One building is
+    one detection: suppression ignores the grade.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many tiles ``predict`` should be given at once (1 on a CPU)."""
+        ...
+
+    def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
+        """Find buildings.
+
+        Args:
+            images: shape (B, C, H, W); C is 3 (red, green, blue) or 6 (before, then after).
+            min_score: detections below it are left out, in [0, 1].
+
+        Returns:
+            One value per image, in order.
+        """
+        ...

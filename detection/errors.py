@@ -1,0 +1,87 @@
+"""Deliberate refusals: a code for machines, a sentence for people, detail for the log."""
+
+from typing import ClassVar
+
+
+class DetectionError(Exception):
+    """Base of every deliberate error. ``str(error)`` is the detail, for logs only.
+
+    Attributes:
+        code: stable identifier for clients, dashboards and tests; never reworded.
+        user_message: one plain sentence saying what to do; no paths, no internals.
+        retryable: whether running the same work again may succeed.
+    """
+
+    code: ClassVar[str] = "detection_failed"
+    user_message: ClassVar[str] = "Detection failed; nothing was saved. Try again, or ask an admin to read the log."
+    retryable: ClassVar[bool] = False
+
+
+class UnreadableRaster(DetectionError):
+    """The file cannot be opened or its pixels cannot be decoded."""
+
+    code = "unreadable_raster"
+    user_message = "The image cannot be read. Export it again as a GeoTIFF and try once more."
+
+
+class MissingGeoreference(DetectionError):
+    """The raster carries no CRS or no usable transform."""
+
+    code = "missing_georeference"
+    user_message = "The image has no map position. Export it with its coordinate system included."
+
+
+class UnsupportedBands(DetectionError):
+    """The number, type or meaning of the bands is not one that the models were made for."""
+
+    code = "unsupported_bands"
+    user_message = (
+        "The image must have 1, 3, 4 or 8 bands of 8 or 16 bits, taken in visible light. "
+        "Export it that way, or say which bands are red, green and blue."
+    )
+
+
+class UnsupportedPixelSize(DetectionError):
+    """Pixels are smaller than 0.05 m or larger than 1.5 m."""
+
+    code = "unsupported_pixel_size"
+    user_message = (
+        "The pixels of this image are not between 0.05 and 1.5 metres, so single buildings "
+        "cannot be judged in it. Use a sharper image, or resample a very sharp one."
+    )
+
+
+class EmptyImage(DetectionError):
+    """No pixel of the image (or of the area asked for) is valid."""
+
+    code = "empty_image"
+    user_message = "The image holds no valid pixels in the area asked for. Check its nodata value and the area."
+
+
+class ModelUnavailable(DetectionError):
+    """Weights are missing, damaged, or not the ones recorded."""
+
+    code = "model_unavailable"
+    user_message = "The detection model is missing or damaged. Ask an admin to install it again."
+    retryable = True
+
+
+class BadLabels(DetectionError):
+    """Labels cannot be read or do not belong to their image."""
+
+    code = "bad_labels"
+    user_message = "The labels cannot be read or do not fit their image. Check their format and coordinates."
+
+
+class BadOutput(DetectionError):
+    """The output cannot be written as asked."""
+
+    code = "bad_output"
+    user_message = "The result cannot be written there. Use a name that ends in .geojson, .gpkg, .fgb or .parquet."
+
+
+class Cancelled(DetectionError):
+    """Somebody asked for the work to stop; raised between two tiles."""
+
+    code = "cancelled"
+    user_message = "The analysis was cancelled."
