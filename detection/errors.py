@@ -13,7 +13,9 @@ class DetectionError(Exception):
     """
 
     code: ClassVar[str] = "detection_failed"
-    user_message: ClassVar[str] = "Detection failed; nothing was saved. Try again, or ask an admin to read the log."
+    user_message: ClassVar[str] = (
+        "Detection failed; nothing was saved. Try again, or ask an admin to read the log."
+    )
     retryable: ClassVar[bool] = False
 
 
@@ -70,7 +72,9 @@ class BadLabels(DetectionError):
     """Labels cannot be read or do not belong to their image."""
 
     code = "bad_labels"
-    user_message = "The labels cannot be read or do not fit their image. Check their format and coordinates."
+    user_message = (
+        "The labels cannot be read or do not fit their image. Check their format and coordinates."
+    )
 
 
 class BadOutput(DetectionError):
