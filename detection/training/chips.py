@@ -1,0 +1,249 @@
+"""Training images with what is known about them. numpy and rasterio only; no torch."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from shapely import Polygon
+
+from detection.errors import BadLabels
+from detection.grades import MODEL_GRADES, Grade
+
+UNKNOWN_GRADE = -1  # certainly a building; nobody said how damaged
+IGNORED_GRADE = -2  # neither background nor an example
+IGNORE_MARGIN_PX = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One training image with what is known about it.
+
+    Attributes:
+        image: shape (C, H, W), uint8; C is 3 (red, green, blue) or 6 (before, then after).
+        instances: shape (H, W), int32; 0 is no building, 1..N is the number of a building. Each
+            number has at least one pixel; where outlines overlap, the smaller one is on top.
+        grades: shape (N,), int8; building ``n`` has ``grades[n - 1]``: an index into
+            ``MODEL_GRADES``, ``UNKNOWN_GRADE`` or ``IGNORED_GRADE``.
+        ignore: shape (H, W), bool; True where nothing is known: no data, not reviewed,
+            un-classified buildings with a margin. Neither background nor building there.
+        name: of the image, unique within its source.
+        event: the disaster, or the data set where there is none.
+        cluster: chips of one cluster touch on the ground; no split may cut one.
+        pixel_size_m: ground size of a pixel, in metres.
+        semantic: True where touching buildings are one instance (labels were a plain mask).
+    """
+
+    image: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+    grades: NDArray[np.int8]
+    ignore: NDArray[np.bool_]
+    name: str
+    event: str
+    cluster: str
+    pixel_size_m: float
+    semantic: bool = False
+
+    def __post_init__(self) -> None:
+        size = self.image.shape[1:]
+        if self.instances.shape != size or self.ignore.shape != size:
+            raise ValueError(f"chip {self.name}: image, instances and ignore differ in size")
+        if int(self.instances.max(initial=0)) != len(self.grades):
+            raise ValueError(f"chip {self.name}: need one grade per building")
+
+    def save(self, path: Path) -> None:
+        """Write to one compressed ``.npz`` file."""
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                image=self.image,
+                instances=self.instances,
+                grades=self.grades,
+                ignore=np.packbits(self.ignore),
+                words=np.array([self.name, self.event, self.cluster]),
+                numbers=np.array([self.pixel_size_m, float(self.semantic)]),
+            )
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read what ``save`` wrote. Nothing is unpickled.
+
+        Raises:
+            BadLabels: the file is not a chip.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                image, instances = stored["image"], stored["instances"]
+                name, event, cluster = (str(word) for word in stored["words"])
+                pixel_size_m, semantic = stored["numbers"]
+                flat = np.unpackbits(stored["ignore"], count=instances.size)
+                return cls(
+                    image=image,
+                    instances=instances,
+                    grades=stored["grades"],
+                    ignore=flat.reshape(instances.shape).astype(bool),
+                    name=name,
+                    event=event,
+                    cluster=cluster,
+                    pixel_size_m=float(pixel_size_m),
+                    semantic=bool(semantic),
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise BadLabels(f"{path.name}: {error}") from error
+
+
+class ChipSource(Protocol):
+    """A chip that is read only when asked for."""
+
+    @property
+    def name(self) -> str:
+        """The chip's own name."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """The chip's event."""
+        ...
+
+    @property
+    def cluster(self) -> str:
+        """The chip's spatial cluster."""
+        ...
+
+    def load(self) -> Chip:
+        """Read the chip."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LazyChip:
+    """A chip and the way to read it; the usual ``ChipSource``."""
+
+    name: str
+    event: str
+    cluster: str
+    reader: Callable[[], Chip]
+
+    def load(self) -> Chip:
+        """Read the chip."""
+        return self.reader()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChip:
+    """A chip in an ``.npz`` file, such as one made from analysts' decisions."""
+
+    path: Path
+    event: str = ""
+    cluster: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+    def load(self) -> Chip:
+        """Read the chip."""
+        return Chip.open(self.path)
+
+
+def stored_chips(folder: Path) -> list[StoredChip]:
+    """All ``.npz`` chips of a folder, by name. Opens each once to learn its event and cluster."""
+    found = []
+    for path in sorted(folder.glob("*.npz")):
+        chip = Chip.open(path)
+        found.append(StoredChip(path, chip.event, chip.cluster))
+    return found
+
+
+def cached(sources: Iterable[ChipSource], folder: Path) -> list[StoredChip]:
+    """Copy chips into ``folder`` once, as files that load some ten times faster."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for source in sources:
+        path = folder / f"{source.event}__{source.name}.npz".replace("/", "_")
+        if not path.exists():
+            draft = path.with_suffix(".draft")
+            source.load().save(draft)
+            draft.replace(path)
+        found.append(StoredChip(path, source.event, source.cluster))
+    return found
+
+
+def clusters_of(sources: Sequence[ChipSource]) -> Iterator[tuple[str, list[ChipSource]]]:
+    """Group chips by event and spatial cluster, in a fixed order."""
+    keys = sorted({(source.event, source.cluster) for source in sources})
+    for event, cluster in keys:
+        members = [s for s in sources if (s.event, s.cluster) == (event, cluster)]
+        yield f"{event}/{cluster}", members
+
+
+def grade_code(grade: Grade) -> int:
+    """What ``Chip.grades`` holds for a grade."""
+    return IGNORED_GRADE if grade is Grade.UNCLASSIFIED else MODEL_GRADES.index(grade)
+
+
+def burn(
+    outlines: Sequence[tuple[Polygon, int]], *, height: int, width: int
+) -> tuple[NDArray[np.int32], NDArray[np.int8], NDArray[np.bool_]]:
+    """Draw outlines into the three arrays of a chip.
+
+    Larger outlines are drawn first, so that small ones stay visible. An outline too thin to hold
+    a pixel centre is drawn with every pixel it touches; one that is outside or wholly hidden
+    is left out.
+
+    Args:
+        outlines: polygons in pixels (column, row), each with a value for ``Chip.grades``.
+        height: rows, in pixels.
+        width: columns, in pixels.
+
+    Returns:
+        ``instances``, ``grades`` and ``ignore`` as in ``Chip``.
+    """
+    canvas = np.zeros((height, width), np.int32)
+    ordered = sorted(outlines, key=lambda item: -item[0].area)
+    for number, (outline, _) in enumerate(ordered, start=1):
+        _draw(canvas, outline, number)
+    present = np.unique(canvas)
+    present = present[present > 0]
+    renumber = np.zeros(len(ordered) + 1, np.int32)
+    renumber[present] = np.arange(1, len(present) + 1)
+    instances = renumber[canvas]
+    grades = np.array([ordered[number - 1][1] for number in present], np.int8)
+    ignored = [o.buffer(IGNORE_MARGIN_PX) for o, grade in ordered if grade == IGNORED_GRADE]
+    return instances, grades, _ignore_mask(ignored, instances, grades)
+
+
+def _draw(canvas: NDArray[np.int32], outline: Polygon, number: int) -> None:
+    """Burn one outline inside its own box only: fast however large the canvas is."""
+    height, width = canvas.shape
+    left, top, right, bottom = outline.bounds
+    col, row = max(0, int(left)), max(0, int(top))
+    end_col, end_row = min(width, int(right) + 1), min(height, int(bottom) + 1)
+    if end_col <= col or end_row <= row:
+        return
+    where = {
+        "out_shape": (end_row - row, end_col - col),
+        "transform": Affine.translation(col, row),
+        "dtype": "uint8",
+    }
+    inside = rasterize([(outline, 1)], **where)
+    if not inside.any():
+        inside = rasterize([(outline, 1)], all_touched=True, **where)
+    canvas[row:end_row, col:end_col][inside > 0] = number
+
+
+def _ignore_mask(
+    margins: Sequence[Polygon], instances: NDArray[np.int32], grades: NDArray[np.int8]
+) -> NDArray[np.bool_]:
+    """Pixels of ignored outlines and their margin, but never of a building that counts."""
+    if not margins:
+        return np.zeros(instances.shape, bool)
+    near = rasterize([(m, 1) for m in margins], out_shape=instances.shape, dtype="uint8") > 0
+    counts = np.concatenate([[False], grades != IGNORED_GRADE])
+    mask: NDArray[np.bool_] = near & ~counts[instances]
+    return mask
