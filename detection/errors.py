@@ -57,7 +57,10 @@ class EmptyImage(DetectionError):
     """No pixel of the image (or of the area asked for) is valid."""
 
     code = "empty_image"
-    user_message = "The image holds no valid pixels in the area asked for. Check its nodata value and the area."
+    user_message = (
+        "The image holds no valid pixels in the area asked for. "
+        "Check its nodata value and the area."
+    )
 
 
 class ModelUnavailable(DetectionError):
@@ -81,7 +84,10 @@ class BadOutput(DetectionError):
     """The output cannot be written as asked."""
 
     code = "bad_output"
-    user_message = "The result cannot be written there. Use a name that ends in .geojson, .gpkg, .fgb or .parquet."
+    user_message = (
+        "The result cannot be written there. "
+        "Use a name that ends in .geojson, .gpkg, .fgb or .parquet."
+    )
 
 
 class Cancelled(DetectionError):
