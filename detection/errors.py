@@ -33,6 +33,16 @@ class MissingGeoreference(DetectionError):
     user_message = "The image has no map position. Export it with its coordinate system included."
 
 
+class UnsupportedCrs(DetectionError):
+    """The CRS does not place pixels on a map: compound, vertical, geocentric or local."""
+
+    code = "unsupported_crs"
+    user_message = (
+        "The coordinate system of this image is not a plain map system. "
+        "Export it in UTM or WGS 84, without heights."
+    )
+
+
 class UnsupportedBands(DetectionError):
     """The number, type or meaning of the bands is not one that the models were made for."""
 
