@@ -1,0 +1,35 @@
+"""Why the product cannot start, each in one sentence for the person at the terminal."""
+
+from typing import ClassVar
+
+
+class StartError(Exception):
+    """Base: starting was refused. ``str(error)`` is the detail."""
+
+    user_message: ClassVar[str] = "The application cannot start."
+
+
+class UnsafeFolder(StartError):
+    """A folder that must be ours belongs to somebody else."""
+
+    user_message = "A folder that the database needs belongs to another user. Remove it first."
+
+
+class MissingProgram(StartError):
+    """A program of a Debian package is not installed."""
+
+    user_message = (
+        "Packages are missing. Install postgresql, postgresql-15-postgis-3 and redis-server."
+    )
+
+
+class ServerDidNotStart(StartError):
+    """PostgreSQL, Redis or the web process ended or stayed silent."""
+
+    user_message = "A server did not start. The log named below says why."
+
+
+class AlreadyRunning(StartError):
+    """Another supervisor holds the lock of this folder."""
+
+    user_message = "The application is already running here."
