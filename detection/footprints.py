@@ -1,0 +1,288 @@
+"""Masks to outlines, and what the world is told of one building."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import shapely
+from contourpy import contour_generator
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon, Polygon, box, mapping
+from shapely.geometry.base import BaseGeometry
+
+from detection.detector import TileDetections
+from detection.georef import GeoTile
+from detection.grades import MODEL_GRADES, Grade
+
+SUBPIXELS = 64  # outlines are whole 64ths of a pixel: exact in any tile, and in any file
+SIMPLIFY_PX = 0.4  # with the rounding above, an outline is moved by less than half a pixel
+LEAST_AREA_PX = 4.0  # anything smaller is no building at any pixel size we accept
+TILE_EDGE_PX = 2.0  # an outline this near to its tile's edge is taken to go on beyond it
+SCENE_EDGE_PX = 1.0
+DECIMALS = 4  # of scores and probabilities: float32 differs beyond it between machines
+LONLAT_DECIMALS = 7  # one centimetre
+
+
+class Side(IntFlag):
+    """Sides of a tile that lie inside the scene and that an outline meets."""
+
+    NONE = 0
+    LEFT = 1
+    TOP = 2
+    RIGHT = 4
+    BOTTOM = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One building as one tile saw it.
+
+    Attributes:
+        tile: number of the tile.
+        outline: shape (N, 2), int32: corners in 64ths of a model pixel of the whole scene, not
+            closed.
+        score: that it is a building, in [0, 1].
+        probabilities: one per grade of ``MODEL_GRADES``.
+        sides: the sides of its tile at which it was cut.
+        at_border: it meets the scene's edge or nodata, so the building may go on.
+    """
+
+    tile: int
+    outline: NDArray[np.int32]
+    score: float
+    probabilities: tuple[float, ...]
+    sides: Side
+    at_border: bool
+
+    @property
+    def polygon(self) -> Polygon:
+        """The outline in model pixels."""
+        return Polygon(self.outline / SUBPIXELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What the model said of one building. Never changes.
+
+    Attributes:
+        id: the same whenever the same scene, model and options give the same outline.
+        outline: in the scene's CRS, a single ring.
+        lonlat: the same in WGS 84, anticlockwise, to a centimetre; in two parts only where it
+            crosses the 180th meridian.
+        grade: the likeliest.
+        score: that it is a building at all, in [0, 1].
+        grade_score: probability of ``grade``.
+        probabilities: one per grade of ``MODEL_GRADES``.
+        area_m2: on the ellipsoid, in square metres.
+        clipped: it meets the scene's edge or nodata, or could not be followed across a tile's
+            edge: the building may go on.
+        model: ``name@version``.
+    """
+
+    id: UUID
+    outline: Polygon
+    lonlat: Polygon | MultiPolygon
+    grade: Grade
+    score: float
+    grade_score: float
+    probabilities: tuple[float, ...]
+    area_m2: float
+    clipped: bool
+    model: str
+
+    def to_feature(self) -> dict[str, Any]:
+        """As a GeoJSON feature (RFC 7946)."""
+        return {
+            "type": "Feature",
+            "id": str(self.id),
+            "geometry": mapping(self.lonlat),
+            "properties": {
+                "id": str(self.id),
+                "grade": self.grade.value,
+                "score": self.score,
+                "grade_score": self.grade_score,
+                "probabilities": dict(
+                    zip((grade.value for grade in MODEL_GRADES), self.probabilities, strict=True)
+                ),
+                "area_m2": self.area_m2,
+                "model": self.model,
+                "clipped": self.clipped,
+            },
+        }
+
+
+def trace(
+    detections: TileDetections, tile: GeoTile, valid: NDArray[np.bool_], *, index: int
+) -> list[Candidate]:
+    """Outline each mask of one tile; masks are followed inside their boxes, never pasted.
+
+    Only the largest part of a mask is kept, and courtyards are filled, because the drawing
+    tool edits one outer ring.
+
+    Args:
+        detections: in the tile's own pixels.
+        tile: where it lies in the model's grid.
+        valid: shape (H, W); False marks nodata.
+        index: number of the tile.
+
+    Returns:
+        One value per mask that has an outline of at least 4 square pixels, in order.
+    """
+    pairs = zip(detections.masks, detections.boxes, strict=True)
+    rings = [_ring(mask, bounds) for mask, bounds in pairs]
+    kept = [number for number, ring in enumerate(rings) if ring is not None]
+    polygons = tidy(np.array([Polygon(rings[number]) for number in kept], dtype=object))
+    borders = _at_nodata(polygons, valid)
+    found = []
+    for number, polygon, at_nodata in zip(kept, polygons, borders, strict=True):
+        if polygon.area < LEAST_AREA_PX:
+            continue
+        corners = np.asarray(polygon.exterior.coords)[:-1] * SUBPIXELS
+        corners += np.array([tile.col_off, tile.row_off]) * SUBPIXELS
+        found.append(
+            Candidate(
+                tile=index,
+                outline=corners.astype(np.int32),
+                score=round(float(detections.scores[number]), DECIMALS),
+                probabilities=rounded(detections.probabilities[number]),
+                sides=_sides(polygon, tile),
+                at_border=bool(at_nodata) or _at_scene_edge(polygon, tile),
+            )
+        )
+    return found
+
+
+def tidy(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Simplify polygons in pixels, put them on the 64ths, and keep them valid, with one ring.
+
+    Returns:
+        One polygon for each, empty where nothing is left.
+    """
+    step = 1 / SUBPIXELS
+    simple = shapely.simplify(_largest(polygons), SIMPLIFY_PX, preserve_topology=True)
+    exact = shapely.set_precision(simple, step, mode="valid_output")
+    return shapely.normalize(_largest(exact))
+
+
+def rounded(probabilities: Sequence[float] | NDArray[np.floating[Any]]) -> tuple[float, ...]:
+    """Probabilities as they are stored."""
+    return tuple(round(float(value), DECIMALS) for value in probabilities)
+
+
+def cut_at_antimeridian(lonlat: Polygon) -> Polygon | MultiPolygon:
+    """A polygon in degrees, cut where it crosses the 180th meridian (RFC 7946, 3.1.9).
+
+    Args:
+        lonlat: its corners' longitudes may jump between -180 and 180.
+    """
+    west, _, east, _ = lonlat.bounds
+    if east - west <= 180:
+        return lonlat
+    corners = np.asarray(lonlat.exterior.coords)
+    corners[:, 0] %= 360
+    whole = Polygon(corners)
+    eastern = whole.intersection(box(0, -90, 180, 90))
+    western = shapely.transform(
+        whole.intersection(box(180, -90, 360, 90)), lambda xy: xy - np.array([360.0, 0.0])
+    )
+    parts = [part for side in (eastern, western) for part in shapely.get_parts(side)]
+    return MultiPolygon([part for part in parts if isinstance(part, Polygon) and part.area > 0])
+
+
+def round_lonlat(lonlat: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
+    """Round degrees to a centimetre, and keep the geometry valid and anticlockwise."""
+    rounded_to_cm = shapely.transform(lonlat, lambda xy: np.round(xy, LONLAT_DECIMALS))
+    if not rounded_to_cm.is_valid and isinstance(lonlat, Polygon):
+        rounded_to_cm = _largest_part(shapely.make_valid(rounded_to_cm))
+    return shapely.orient_polygons(rounded_to_cm)
+
+
+def _ring(mask: NDArray[np.float32], bounds: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """Follow a mask at probability one half, in tile pixels; None where it nowhere reaches it.
+
+    The samples are centres of cells; the outermost ones reach to the box's edge, and end there.
+    """
+    rows, columns = mask.shape
+    samples = np.pad(np.pad(mask.astype(np.float64), 1, mode="edge"), 1)
+    left, top, right, bottom = bounds.astype(np.float64)
+    x = left + _ticks(columns) * ((right - left) / columns)
+    y = top + _ticks(rows) * ((bottom - top) / rows)
+    lines = contour_generator(x, y, samples, line_type="Separate").lines(0.5)
+    rings = [np.asarray(line, np.float64) for line in lines if len(line) >= 4]
+    return max(rings, key=lambda ring: abs(_signed_area(ring)), default=None)
+
+
+def _ticks(count: int) -> NDArray[np.float64]:
+    """Where samples lie, in cells: outside, edge, centres, edge, outside."""
+    outside = 1e-6
+    return np.concatenate([[-outside, 0], np.arange(count) + 0.5, [count, count + outside]])
+
+
+def _signed_area(ring: NDArray[np.float64]) -> float:
+    x, y = ring[:, 0], ring[:, 1]
+    return float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2
+
+
+def _largest(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """The largest polygon of each geometry, its holes filled; empty where there is none."""
+    fixed = np.where(shapely.is_valid(geometries), geometries, shapely.make_valid(geometries))
+    return np.array([_largest_part(geometry) for geometry in fixed], dtype=object)
+
+
+def _largest_part(geometry: BaseGeometry) -> Polygon:
+    parts = [part for part in _polygons(geometry) if not part.is_empty]
+    if not parts:
+        return Polygon()
+    return Polygon(max(parts, key=lambda part: Polygon(part.exterior).area).exterior)
+
+
+def _polygons(geometry: BaseGeometry) -> list[Polygon]:
+    if isinstance(geometry, Polygon):
+        return [geometry]
+    nested = [_polygons(part) for part in getattr(geometry, "geoms", ())]
+    return [part for parts in nested for part in parts]
+
+
+def _sides(polygon: Polygon, tile: GeoTile) -> Side:
+    left, top, right, bottom = polygon.bounds
+    grid = tile.grid
+    meets = {
+        Side.LEFT: tile.col_off > 0 and left <= TILE_EDGE_PX,
+        Side.TOP: tile.row_off > 0 and top <= TILE_EDGE_PX,
+        Side.RIGHT: tile.col_off + tile.width < grid.width and right >= tile.width - TILE_EDGE_PX,
+        Side.BOTTOM: tile.row_off + tile.height < grid.height
+        and bottom >= tile.height - TILE_EDGE_PX,
+    }
+    sides = Side.NONE
+    for side, met in meets.items():
+        sides |= side if met else Side.NONE
+    return sides
+
+
+def _at_scene_edge(polygon: Polygon, tile: GeoTile) -> bool:
+    left, top, right, bottom = polygon.bounds
+    return (
+        tile.col_off + left < SCENE_EDGE_PX
+        or tile.row_off + top < SCENE_EDGE_PX
+        or tile.col_off + right > tile.grid.width - SCENE_EDGE_PX
+        or tile.row_off + bottom > tile.grid.height - SCENE_EDGE_PX
+    )
+
+
+def _at_nodata(polygons: NDArray[np.object_], valid: NDArray[np.bool_]) -> list[bool]:
+    """Whether nodata lies within a pixel and a half of each outline."""
+    if valid.all():
+        return [False] * len(polygons)
+    around = shapely.segmentize(shapely.buffer(polygons, 1.5).astype(object), 1.0)
+    return [_touches(geometry, valid) for geometry in around]
+
+
+def _touches(around: BaseGeometry, valid: NDArray[np.bool_]) -> bool:
+    points = np.floor(shapely.get_coordinates(around)).astype(np.intp)
+    height, width = valid.shape
+    inside = (points >= 0).all(axis=1) & (points[:, 0] < width) & (points[:, 1] < height)
+    columns, rows = points[inside].T
+    return not bool(valid[rows, columns].all())

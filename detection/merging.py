@@ -1,0 +1,309 @@
+"""Each building once: what neighbouring tiles both saw is matched, chosen or joined.
+
+Detections of different tiles are compared only inside the ground that both tiles saw, so nothing
+is suppressed over the whole scene, and rows of tiles can be taken one after another.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from shapely.geometry import Polygon, box
+
+from detection.footprints import Candidate, Side, rounded, tidy
+from detection.georef import GeoTile
+from detection.tiling import TileLayout
+
+SAME_IOU = 0.5  # of what two tiles say about the ground they share
+SAME_CONTAINED = 0.5  # of the smaller one: a sliver of a large building has a tiny IoU
+# A whole small building inside a much larger outline is a building of its own (a shed in a yard),
+# not another view of the larger one; a cut one is.
+SMALLEST_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """One building of the whole scene.
+
+    Attributes:
+        outline: in model pixels of the scene.
+        score: that it is a building.
+        probabilities: one per grade.
+        clipped: the building may go on beyond the outline.
+    """
+
+    outline: Polygon
+    score: float
+    probabilities: tuple[float, ...]
+    clipped: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A candidate with its geometry; ``number`` orders those not yet settled."""
+
+    candidate: Candidate
+    polygon: Polygon
+    tile: GeoTile
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """Two detections of one building: two views (``joined`` False) or two pieces of it."""
+
+    first: int
+    second: int
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """One view of a building: a detection, or the joined pieces of one."""
+
+    members: tuple[int, ...]
+    merged: Merged
+    rank: tuple[float, ...]
+
+
+def merge_rows(layout: TileLayout, rows: Iterable[list[Candidate]]) -> Iterator[list[Merged]]:
+    """Settle the scene's buildings, one row of tiles after another.
+
+    Args:
+        layout: the tiles.
+        rows: the candidates of every row of tiles, from the top; their order within a row does
+            not matter.
+
+    Yields:
+        For each row, what can no longer change, sorted by place. Memory holds what reaches into
+        rows to come, not the scene.
+    """
+    pending: list[_Seen] = []
+    links: list[_Link] = []
+    for row, candidates in enumerate(rows):
+        seen = sorted((_see(layout, candidate) for candidate in candidates), key=_order)
+        settled, seams = _split(layout, seen)
+        fresh = len(pending)
+        pending += seams
+        links += _links(pending, fresh)
+        limit = layout.tops[row + 1] if row + 1 < len(layout.tops) else np.inf
+        done, pending, links = _settle(pending, links, limit)
+        settled += done
+        yield sorted(settled, key=lambda merged: _place(merged.outline))
+
+
+def _see(layout: TileLayout, candidate: Candidate) -> _Seen:
+    return _Seen(candidate, candidate.polygon, layout.tile(candidate.tile))
+
+
+def _order(seen: _Seen) -> tuple[object, ...]:
+    return (seen.candidate.tile, _place(seen.polygon), -seen.candidate.score)
+
+
+def _place(outline: Polygon) -> tuple[float, ...]:
+    left, top, right, bottom = outline.bounds
+    return (top, left, bottom, right, *np.asarray(outline.exterior.coords).ravel())
+
+
+def _split(layout: TileLayout, seen: list[_Seen]) -> tuple[list[Merged], list[_Seen]]:
+    """Those that no other tile can have seen, settled; and the others."""
+    alone, seams = [], []
+    for one in seen:
+        if _is_seen_twice(layout, one):
+            seams.append(one)
+        else:
+            alone.append(_single(one))
+    return alone, seams
+
+
+def _is_seen_twice(layout: TileLayout, one: _Seen) -> bool:
+    left, top, right, bottom = one.polygon.bounds
+    size = one.tile
+    columns = sum(start < right and left < start + size.width for start in layout.lefts)
+    rows = sum(start < bottom and top < start + size.height for start in layout.tops)
+    return columns * rows > 1
+
+
+def _links(pending: list[_Seen], fresh: int) -> list[_Link]:
+    """Compare those from ``fresh`` on with all of another tile that they touch."""
+    polygons = np.array([one.polygon for one in pending], dtype=object)
+    if len(polygons) == fresh:
+        return []
+    new, other = shapely.STRtree(polygons).query(polygons[fresh:], predicate="intersects")
+    pairs = {
+        (min(a, b), max(a, b))
+        for a, b in zip((new + fresh).tolist(), other.tolist(), strict=True)
+        if pending[a].candidate.tile != pending[b].candidate.tile
+    }
+    compared = (_compare(pending, first, second) for first, second in sorted(pairs))
+    return [link for link in compared if link is not None]
+
+
+def _compare(pending: list[_Seen], first: int, second: int) -> _Link | None:
+    a, b = pending[first], pending[second]
+    shared = _shared_ground(a.tile, b.tile)
+    part_a, part_b = a.polygon.intersection(shared), b.polygon.intersection(shared)
+    both = part_a.intersection(part_b).area
+    smaller, larger = sorted((part_a.area, part_b.area))
+    if both <= 0:
+        return None
+    agree = both / (larger + smaller - both) >= SAME_IOU
+    if agree and _faces(a, b.tile) and _faces(b, a.tile):
+        return _Link(first, second, joined=True)
+    if agree or (both / smaller >= SAME_CONTAINED and _is_a_view(a, b)):
+        return _Link(first, second, joined=False)
+    return None
+
+
+def _shared_ground(a: GeoTile, b: GeoTile) -> Polygon:
+    return box(
+        max(a.col_off, b.col_off),
+        max(a.row_off, b.row_off),
+        min(a.col_off + a.width, b.col_off + b.width),
+        min(a.row_off + a.height, b.row_off + b.height),
+    )
+
+
+def _faces(one: _Seen, other: GeoTile) -> bool:
+    """Whether a detection is cut at a side of its tile beyond which the other tile goes on."""
+    tile, sides = one.tile, one.candidate.sides
+    return bool(
+        (Side.LEFT in sides and other.col_off < tile.col_off)
+        or (Side.TOP in sides and other.row_off < tile.row_off)
+        or (Side.RIGHT in sides and other.col_off > tile.col_off)
+        or (Side.BOTTOM in sides and other.row_off > tile.row_off)
+    )
+
+
+def _is_a_view(a: _Seen, b: _Seen) -> bool:
+    """Whether the smaller of two may be a part of the larger that its tile saw badly."""
+    smaller, larger = sorted((a, b), key=lambda one: one.polygon.area)
+    share = smaller.polygon.area / larger.polygon.area
+    return smaller.candidate.sides != Side.NONE or share >= SMALLEST_SHARE
+
+
+def _settle(
+    pending: list[_Seen], links: list[_Link], limit: float
+) -> tuple[list[Merged], list[_Seen], list[_Link]]:
+    """Decide every knot of linked detections that ends above row ``limit``; keep the others."""
+    knots = _knots(len(pending), links)
+    bottoms = np.array([one.polygon.bounds[3] for one in pending])
+    open_knots = set(knots[bottoms > limit].tolist()) if pending else set()
+    by_knot: dict[int, list[_Link]] = {}
+    for link in links:
+        by_knot.setdefault(int(knots[link.first]), []).append(link)
+    members: dict[int, list[int]] = {}
+    for number, knot in enumerate(knots.tolist()):
+        members.setdefault(knot, []).append(number)
+    done = [
+        merged
+        for knot, numbers in members.items()
+        if knot not in open_knots
+        for merged in _decide(pending, numbers, by_knot.get(knot, []))
+    ]
+    kept = [number for number, knot in enumerate(knots.tolist()) if knot in open_knots]
+    renumbered = {number: place for place, number in enumerate(kept)}
+    still = [
+        _Link(renumbered[link.first], renumbered[link.second], link.joined)
+        for link in links
+        if link.first in renumbered
+    ]
+    return done, [pending[number] for number in kept], still
+
+
+def _knots(count: int, links: Iterable[_Link]) -> NDArray[np.int32]:
+    """Number the connected sets of ``count`` detections."""
+    pairs = np.array([(link.first, link.second) for link in links], np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
+    labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return labels
+
+
+def _decide(pending: list[_Seen], numbers: list[int], links: list[_Link]) -> list[Merged]:
+    """Join pieces; then, best view first, drop every view that a kept one already stands for."""
+    if not links:
+        return [_single(pending[number]) for number in numbers]
+    place = {number: position for position, number in enumerate(numbers)}
+    local = [_Link(place[link.first], place[link.second], link.joined) for link in links]
+    labels = _knots(len(numbers), (link for link in local if link.joined))
+    groups = [
+        _group(pending, [numbers[position] for position in np.flatnonzero(labels == label)])
+        for label in range(int(labels.max()) + 1)
+    ]
+    rivals: dict[int, set[int]] = {}
+    for link in local:
+        first, second = int(labels[link.first]), int(labels[link.second])
+        rivals.setdefault(first, set()).add(second)
+        rivals.setdefault(second, set()).add(first)
+    kept: set[int] = set()
+    for label in sorted(range(len(groups)), key=lambda label: groups[label].rank):
+        if not rivals.get(label, set()) & (kept - {label}):
+            kept.add(label)
+    return [groups[label].merged for label in sorted(kept)]
+
+
+def _group(pending: list[_Seen], numbers: list[int]) -> _Group:
+    views = [pending[number] for number in numbers]
+    if len(views) == 1:
+        (one,) = views
+        merged = _single(one)
+        standing = 2.0 if one.candidate.sides else 1.0
+        inset = _inset(one)
+    else:
+        merged = _joined(views)
+        standing = 2.0 if any(_goes_on(one, merged.outline) for one in views) else 0.0
+        inset = 0.0
+    rank = (standing, -inset, -merged.score, *_place(merged.outline))
+    return _Group(tuple(numbers), merged, rank)
+
+
+def _single(one: _Seen) -> Merged:
+    candidate = one.candidate
+    return Merged(
+        one.polygon,
+        candidate.score,
+        candidate.probabilities,
+        candidate.at_border or candidate.sides != Side.NONE,
+    )
+
+
+def _joined(views: list[_Seen]) -> Merged:
+    """The union of a building's pieces; each speaks for the grade by its area."""
+    (outline,) = tidy(np.array([shapely.union_all([one.polygon for one in views])], dtype=object))
+    areas = np.array([one.polygon.area for one in views])
+    probabilities = np.array([one.candidate.probabilities for one in views])
+    mean = (areas[:, None] * probabilities).sum(axis=0) / areas.sum()
+    return Merged(
+        outline,
+        max(one.candidate.score for one in views),
+        rounded(mean),
+        any(one.candidate.at_border or _goes_on(one, outline) for one in views),
+    )
+
+
+def _goes_on(one: _Seen, outline: Polygon) -> bool:
+    """Whether a piece is cut at a side of its tile beyond which the whole does not reach."""
+    left, top, right, bottom = outline.bounds
+    tile, sides = one.tile, one.candidate.sides
+    return bool(
+        (Side.LEFT in sides and left >= tile.col_off - 1)
+        or (Side.TOP in sides and top >= tile.row_off - 1)
+        or (Side.RIGHT in sides and right <= tile.col_off + tile.width + 1)
+        or (Side.BOTTOM in sides and bottom <= tile.row_off + tile.height + 1)
+    )
+
+
+def _inset(one: _Seen) -> float:
+    """Distance from the nearest edge of its tile that lies inside the scene, in pixels."""
+    left, top, right, bottom = one.polygon.bounds
+    tile, grid = one.tile, one.tile.grid
+    far = float(tile.width + tile.height)
+    return min(
+        left - tile.col_off if tile.col_off > 0 else far,
+        top - tile.row_off if tile.row_off > 0 else far,
+        tile.col_off + tile.width - right if tile.col_off + tile.width < grid.width else far,
+        tile.row_off + tile.height - bottom if tile.row_off + tile.height < grid.height else far,
+    )

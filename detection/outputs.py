@@ -1,0 +1,190 @@
+"""Write footprints: GeoJSON (RFC 7946), GeoPackage, FlatGeobuf, GeoParquet."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from detection import __version__
+from detection.errors import BadOutput
+from detection.footprints import Footprint
+from detection.grades import MODEL_GRADES
+from detection.planning import ScenePlan
+from detection.results import TileCounts
+
+PRELIMINARY = (
+    "This is a preliminary analysis made by a computer; it has not been validated in the field."
+)
+LAYER = "damage"
+Columns = dict[str, NDArray[Any]]
+
+
+def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str, Any]:
+    """What a file says of itself: the collection's ``metadata`` member.
+
+    Args:
+        plan: how the scene was looked at.
+        counts: of all its tiles (``total_counts``).
+        time: when the analysis ended, with its time zone.
+    """
+    return {
+        "note": PRELIMINARY,
+        "engine": __version__,
+        "model": {
+            "name": plan.model.name,
+            "version": plan.model.version,
+            "sha256": plan.model.sha256,
+            "licence": plan.model.licence,
+        },
+        "operating_score": plan.model.operating_score,
+        "options": plan.describe_options(),
+        "pixel_size_m": [round(length, 4) for length in plan.pixel_size_m],
+        "scene": {"name": plan.scene_name, "sha256": plan.scene_sha256},
+        "tiles": {
+            "read": counts.read,
+            "empty": counts.empty,
+            "not_analysed": len(counts.not_analysed),
+            "not_analysed_bounds": [list(bounds) for bounds in counts.not_analysed],
+        },
+        "time": time.isoformat(timespec="seconds"),
+        "warnings": list(plan.warnings),
+    }
+
+
+def to_geojson(footprints: Iterable[Footprint], metadata: dict[str, Any]) -> Iterator[str]:
+    """A FeatureCollection (RFC 7946), piece by piece, so that it never lies in memory whole."""
+    yield '{"type": "FeatureCollection",\n"metadata": ' + _dump(metadata) + ',\n"features": ['
+    separator = "\n"
+    for footprint in footprints:
+        yield separator + _dump(footprint.to_feature())
+        separator = ",\n"
+    yield "\n]}\n"
+
+
+def check_output(path: Path) -> None:
+    """Refuse a name that nothing can be written to, before the work rather than after it.
+
+    Raises:
+        BadOutput: the ending is unknown, or the folder does not exist or cannot be written.
+    """
+    if path.suffix.lower() not in _WRITERS or path.is_dir():
+        raise BadOutput(f"{path.name}: unknown ending")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BadOutput(f"{path.parent}: not a folder that can be written")
+
+
+def write_footprints(path: Path, footprints: Iterable[Footprint], metadata: dict[str, Any]) -> None:
+    """Write a file whose format its ending names; it appears whole or not at all.
+
+    Args:
+        path: ends in .geojson, .json, .gpkg, .fgb or .parquet.
+        footprints: what was found.
+        metadata: from ``describe``; every format carries it.
+
+    Raises:
+        BadOutput: unknown ending, or the file cannot be written.
+    """
+    check_output(path)
+    suffix = path.suffix.lower()
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+            unfinished = Path(folder) / f"{path.stem}{suffix}"
+            _WRITERS[suffix](unfinished, footprints, metadata)
+            unfinished.replace(path)
+    except (OSError, pyogrio.errors.DataSourceError, pa.ArrowException) as error:
+        raise BadOutput(f"{path.name}: {error}") from error
+
+
+def _write_geojson(path: Path, footprints: Iterable[Footprint], metadata: dict[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(to_geojson(footprints, metadata))
+
+
+def _write_vector(path: Path, footprints: Iterable[Footprint], metadata: dict[str, Any]) -> None:
+    """GeoPackage or FlatGeobuf, through GDAL."""
+    found = list(footprints)
+    columns = _columns(found)
+    pyogrio.raw.write(
+        str(path),
+        geometry=np.array([one.lonlat.wkb for one in found], dtype=object),
+        field_data=list(columns.values()),
+        fields=np.array(list(columns), dtype=object),
+        layer=LAYER,
+        geometry_type=_geometry_type(found),
+        crs="EPSG:4326",
+        layer_metadata={"metadata": _dump(metadata)} if path.suffix.lower() == ".gpkg" else None,
+        **_flatgeobuf_title(path, metadata),
+    )
+
+
+def _flatgeobuf_title(path: Path, metadata: dict[str, Any]) -> dict[str, str]:
+    """FlatGeobuf has no metadata but a description."""
+    return {"DESCRIPTION": _dump(metadata)} if path.suffix.lower() == ".fgb" else {}
+
+
+def _write_parquet(path: Path, footprints: Iterable[Footprint], metadata: dict[str, Any]) -> None:
+    """GeoParquet 1.1; without a ``crs`` its coordinates are longitude and latitude."""
+    found = list(footprints)
+    arrays: dict[str, Any] = {
+        name: pa.array(values.tolist(), _ARROW_TYPES[values.dtype.kind])
+        for name, values in _columns(found).items()
+    }
+    arrays["geometry"] = pa.array([one.lonlat.wkb for one in found], pa.binary())
+    column = {
+        "encoding": "WKB",
+        "geometry_types": sorted({one.lonlat.geom_type for one in found}),
+        "orientation": "counterclockwise",
+    }
+    if found:
+        column["bbox"] = shapely.total_bounds([one.lonlat for one in found]).tolist()
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    table = pa.table(arrays).replace_schema_metadata(
+        {"geo": _dump(geo), "metadata": _dump(metadata)}
+    )
+    parquet.write_table(table, path, compression="zstd")
+
+
+def _columns(found: list[Footprint]) -> Columns:
+    """The properties as flat columns; one ``p_`` column per grade."""
+    columns: Columns = {
+        "id": np.array([str(one.id) for one in found], dtype=object),
+        "grade": np.array([one.grade.value for one in found], dtype=object),
+        "score": np.array([one.score for one in found], np.float64),
+        "grade_score": np.array([one.grade_score for one in found], np.float64),
+    }
+    for position, grade in enumerate(MODEL_GRADES):
+        probabilities = [one.probabilities[position] for one in found]
+        columns[f"p_{grade.value}"] = np.array(probabilities, np.float64)
+    columns["area_m2"] = np.array([one.area_m2 for one in found], np.float64)
+    columns["model"] = np.array([one.model for one in found], dtype=object)
+    columns["clipped"] = np.array([one.clipped for one in found], np.bool_)
+    return columns
+
+
+def _geometry_type(found: list[Footprint]) -> str:
+    kinds = {one.lonlat.geom_type for one in found} or {"Polygon"}
+    return kinds.pop() if len(kinds) == 1 else "Unknown"
+
+
+def _dump(value: Any) -> str:  # noqa: ANN401 (whatever JSON holds)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+_ARROW_TYPES = {"O": pa.string(), "f": pa.float64(), "b": pa.bool_()}
+_WRITERS: dict[str, Callable[[Path, Iterable[Footprint], dict[str, Any]], None]] = {
+    ".geojson": _write_geojson,
+    ".json": _write_geojson,
+    ".gpkg": _write_vector,
+    ".fgb": _write_vector,
+    ".parquet": _write_parquet,
+}
