@@ -1,0 +1,283 @@
+"""Teach the network: from nothing, or from a model that knows something already."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from detection.backends.rcnn import Architecture, DamageRCNN, Target
+from detection.backends.torchvision import cpu_has_bfloat16, load_network
+from detection.errors import BadLabels
+from detection.grades import MODEL_GRADES
+from detection.training.augment import Augmentation, random_view
+from detection.training.chips import Chip, ChipSource
+from detection.weights import read_card, write_model
+
+OnStep = Callable[[int, int, float], None]  # steps done, steps in all, loss; may raise Cancelled
+LICENCE = "CC-BY-NC-SA-4.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Chips and how often they come up.
+
+    Attributes:
+        chips: at least one.
+        weight: share of the crops taken from here, relative to the other servings.
+    """
+
+    chips: Sequence[ChipSource]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How to teach; stored in the model card.
+
+    Attributes:
+        steps: optimiser steps, unless ``minutes`` run out first.
+        minutes: wall-clock limit; the learning rate falls to nothing by then. 0 is no limit.
+        batch: crops a step.
+        crop_px: side of a crop, in pixels.
+        learning_rate: at its peak.
+        warmup: steps until the peak.
+        weight_decay: AdamW's.
+        ema: of the weights that are kept, in [0, 1).
+        fine_tune: keep normalisation as learned, and leave the earliest layers alone.
+        grade_weight: how much a building of each grade counts.
+        augmentation: how far the views stray.
+        seed: of everything random.
+        device: "cpu" or "cuda".
+        pixel_size_m: what one pixel of the chips is on the ground, in metres.
+        snapshot_every: steps between writing the model so far; 0 writes it once, at the end.
+    """
+
+    steps: int
+    minutes: float = 0.0
+    batch: int = 4
+    crop_px: int = 384
+    learning_rate: float = 8e-4
+    warmup: int = 150
+    weight_decay: float = 0.05
+    ema: float = 0.998
+    fine_tune: bool = False
+    grade_weight: tuple[float, ...] = (0.5, 1.0, 1.5, 1.0)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+    device: str = "cpu"
+    pixel_size_m: float = 0.46
+    snapshot_every: int = 0
+
+
+def train(
+    diet: Sequence[Serving],
+    options: TrainOptions,
+    out: Path,
+    *,
+    label: str,
+    start: Path | None = None,
+    on_step: OnStep | None = None,
+) -> Path:
+    """Train a model and write it to the folder ``out``.
+
+    Args:
+        diet: what to learn from.
+        options: how.
+        out: the model folder to write.
+        label: ``name@version`` of the model.
+        start: a model folder to begin with; from random weights if None.
+        on_step: hears of every step.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        BadLabels: there is nothing to learn from.
+        ModelUnavailable: ``start`` cannot be loaded.
+        Cancelled: raised by ``on_step``, passed on; nothing is written then.
+    """
+    if not any(serving.chips for serving in diet):
+        raise BadLabels("no chips to learn from")
+    torch.manual_seed(options.seed)
+    if start is None:
+        architecture = Architecture()
+        network = DamageRCNN(architecture)
+    else:
+        network = load_network(start)
+        architecture = network.arch
+    network.to(options.device).to(memory_format=torch.channels_last)
+    card = _card(architecture, options, label, start)
+    school = _School(network, options)
+    began = time.monotonic()
+    for step, batch in enumerate(_batches(diet, options), start=1):
+        spent = (time.monotonic() - began) / 60
+        loss = school.step(batch, _progress(step, spent, options))
+        last = step >= options.steps or 0 < options.minutes <= spent
+        if on_step:
+            on_step(step, options.steps, loss)
+        if last or (options.snapshot_every and step % options.snapshot_every == 0):
+            done = {"steps": step, "minutes": round(spent, 1)}
+            write_model(out, encode(school.averaged), card | {"training_done": done})
+        if last:
+            break
+    return out
+
+
+def encode(state: dict[str, Tensor]) -> bytes:
+    """Weights as safetensors: half precision, but normalisation in full."""
+    tensors = {}
+    for name, value in state.items():
+        halve = value.is_floating_point() and value.dim() > 1
+        tensors[name] = (value.half() if halve else value).cpu().contiguous()
+    return save(tensors)
+
+
+class _School:
+    """Network, optimiser and the running average that is kept."""
+
+    def __init__(self, network: DamageRCNN, options: TrainOptions) -> None:
+        self._network = network.train()
+        self._options = options
+        if options.fine_tune:
+            _freeze(network)
+        learning = [value for value in network.parameters() if value.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {
+                "params": [v for v in learning if v.dim() > 1],
+                "weight_decay": options.weight_decay,
+            },
+            {"params": [v for v in learning if v.dim() <= 1], "weight_decay": 0.0},
+        ]
+        self._optimiser = torch.optim.AdamW(groups, lr=options.learning_rate)
+        self.averaged = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self._weight = torch.tensor(options.grade_weight, device=options.device)
+        self._seen = 0
+
+    def step(self, chips: list[Chip], rate: float) -> float:
+        """Learn from one batch at ``rate`` times the peak learning rate; returns the loss."""
+        device = self._options.device
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._options.learning_rate * rate
+        images = torch.from_numpy(np.stack([chip.image for chip in chips])).float().to(device)
+        targets = [to_target(chip, device) for chip in chips]
+        with half_precision(device):
+            losses = self._network(images, targets, self._weight)
+        total = torch.stack(list(losses.values())).sum()
+        self._optimiser.zero_grad(set_to_none=True)
+        if not torch.isfinite(total):
+            return float("nan")  # a broken batch teaches nothing; its loss shows in the log
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
+        self._optimiser.step()
+        self._average()
+        return float(total.detach())
+
+    def _average(self) -> None:
+        self._seen += 1
+        keep = min(self._options.ema, (1 + self._seen) / (10 + self._seen))
+        for key, value in self._network.state_dict().items():
+            if value.is_floating_point():
+                self.averaged[key].lerp_(value.detach(), 1 - keep)
+            else:
+                self.averaged[key].copy_(value)
+
+
+def half_precision(device: str) -> AbstractContextManager[Any]:
+    """bfloat16 where the processor is made for it; elsewhere it would be slower than float32."""
+    kind = torch.device(device).type
+    fast = kind == "cuda" or cpu_has_bfloat16()
+    return torch.autocast(kind, torch.bfloat16) if fast else nullcontext()
+
+
+def to_target(chip: Chip, device: str) -> Target:
+    """A chip's labels as the network wants them."""
+    count = len(chip.grades)
+    masks = chip.instances[None] == np.arange(1, count + 1)[:, None, None]
+    boxes = np.zeros((count, 4), np.float32)
+    for index, mask in enumerate(masks):
+        rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        boxes[index] = cols[0], rows[0], cols[-1] + 1, rows[-1] + 1
+    return Target(
+        boxes=torch.from_numpy(boxes).to(device),
+        grades=torch.from_numpy(chip.grades.astype(np.int64)).to(device),
+        masks=torch.from_numpy(masks.astype(np.uint8)).to(device),
+        ignore=torch.from_numpy(np.ascontiguousarray(chip.ignore)).to(device),
+    )
+
+
+def _freeze(network: DamageRCNN) -> None:
+    """Fine-tuning sees too little to learn statistics or edges anew."""
+    body = network.backbone.body
+    for early in (body.conv1, body.bn1, body.layer1):
+        early.requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+            module.requires_grad_(False)  # noqa: FBT003
+
+
+def _progress(step: int, minutes: float, options: TrainOptions) -> float:
+    """Share of the peak learning rate: up in a line, down in a cosine over steps or time."""
+    done = step / options.steps
+    if options.minutes:
+        done = max(done, minutes / options.minutes)
+    up = min(1.0, step / max(1, options.warmup))
+    return up * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+
+
+def _batches(diet: Sequence[Serving], options: TrainOptions) -> Iterator[list[Chip]]:
+    """Endless batches, the next ones being cut while the network learns; the same every time."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(_batch, diet, options, step) for step in range(3)]
+        step = len(ahead)
+        try:
+            while True:
+                yield ahead.pop(0).result()
+                ahead.append(pool.submit(_batch, diet, options, step))
+                step += 1
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
+def _batch(diet: Sequence[Serving], options: TrainOptions, step: int) -> list[Chip]:
+    rng = np.random.default_rng([options.seed, step])
+    servings = [serving for serving in diet if serving.chips]
+    weights = np.array([serving.weight for serving in servings], np.float64)
+    chosen = rng.choice(len(servings), options.batch, p=weights / weights.sum())
+    views = []
+    for index in chosen:
+        chips = servings[int(index)].chips
+        chip = chips[int(rng.integers(len(chips)))].load()
+        views.append(random_view(chip, options.crop_px, options.augmentation, rng))
+    return views
+
+
+def _card(
+    architecture: Architecture, options: TrainOptions, label: str, start: Path | None
+) -> dict[str, Any]:
+    name, _, version = label.partition("@")
+    return {
+        "name": name,
+        "version": version,
+        "input_kind": "after",
+        "pixel_size_m": options.pixel_size_m,
+        "tile_px": 1024,
+        "operating_score": 0.5,
+        "licence": LICENCE,
+        "grades": [grade.value for grade in MODEL_GRADES],
+        "architecture": architecture.to_json(),
+        "training": {key: value for key, value in asdict(options).items() if key != "device"},
+        "parent": read_card(start)["sha256"] if start else None,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
