@@ -1,0 +1,19 @@
+"""What may not be done with accounts and keys."""
+
+from unosat.errors import RefusedError
+
+
+class CsrfFailed(RefusedError):
+    """A cookie came without the token that proves the page was ours."""
+
+    code = "csrf_failed"
+    user_message = "The page is out of date. Load it again and repeat what you did."
+    status = 403
+
+
+class BadKeyRole(RefusedError):
+    """Keys are for partners and analysts."""
+
+    code = "bad_key_role"
+    user_message = "A key can have the role partner or analyst."
+    status = 400

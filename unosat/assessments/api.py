@@ -1,0 +1,5 @@
+"""HTTP for assessments: parse, call, answer."""
+
+from ninja import Router
+
+router = Router(tags=["assessments"])

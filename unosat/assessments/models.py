@@ -1,0 +1,126 @@
+"""One detection of one scene, and the shards it is done in."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from unosat.accounts.models import ApiKey, Organisation
+from unosat.scenes.models import Scene
+from unosat.training.models import ModelVersion
+
+
+class Assessment(models.Model):
+    """One detection of one after-Scene by one ModelVersion. Never changes once done."""
+
+    class State(models.TextChoices):
+        """WAITING -> PLANNING -> RUNNING -> MERGING -> DONE, or FAILED, or CANCELLED."""
+
+        WAITING = "waiting"
+        PLANNING = "planning"
+        RUNNING = "running"
+        MERGING = "merging"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.CASCADE, related_name="assessments"
+    )
+    scene = models.ForeignKey(Scene, on_delete=models.PROTECT, related_name="assessments")
+    before_scene = models.ForeignKey(
+        Scene, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    model_version = models.ForeignKey(
+        ModelVersion, on_delete=models.PROTECT, related_name="assessments"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    name = models.CharField(max_length=255, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.CharField(max_length=400, blank=True)
+    options = models.JSONField(default=dict)
+    plan = models.JSONField(null=True, blank=True)
+    tiles_total = models.PositiveIntegerField(default=0)
+    tiles_done = models.PositiveIntegerField(default=0)
+    tiles_empty = models.PositiveIntegerField(default=0)
+    tiles_not_analysed = models.PositiveIntegerField(default=0)
+    footprints_found = models.PositiveIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+    idempotency_key = models.CharField(max_length=120, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(tiles_done__lte=F("tiles_total")), name="tiles_done_within_total"
+            ),
+            models.CheckConstraint(
+                condition=Q(failure_code="") | Q(state="failed"),
+                name="only_failed_assessments_have_a_failure_code",
+            ),
+            models.UniqueConstraint(
+                fields=["organisation", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="one_assessment_per_idempotency_key",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organisation", "-created_at"], name="assessments_newest_first")
+        ]
+
+    def __str__(self) -> str:
+        return f"assessment {self.pk}: {self.state}"
+
+
+class Shard(models.Model):
+    """A rectangle of an Assessment: what one worker does in 1 to 3 minutes."""
+
+    class State(models.TextChoices):
+        """WAITING -> RUNNING -> DONE; FAILED_POISON after too many interruptions."""
+
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED_POISON = "failed_poison"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    assessment = models.ForeignKey(Assessment, on_delete=models.CASCADE, related_name="shards")
+    index = models.PositiveIntegerField()
+    spec = models.JSONField(default=dict)
+    state = models.CharField(max_length=15, choices=State, default=State.WAITING)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=120, blank=True)
+    tiles_total = models.PositiveIntegerField(default=0)
+    tiles_done = models.PositiveIntegerField(default=0)
+    found = models.PositiveIntegerField(default=0)
+    result = models.BinaryField(null=True, blank=True)
+    result_sha256 = models.CharField(max_length=64, blank=True)
+    seconds = models.FloatField(default=0.0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["assessment", "index"], name="shards_numbered_once"),
+            models.CheckConstraint(
+                condition=~Q(state="running") | Q(lease_until__isnull=False),
+                name="running_shards_have_a_lease",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="done") | (Q(result__isnull=False) & ~Q(result_sha256="")),
+                name="done_shards_have_a_result",
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "lease_until"], name="shards_by_lease")]
+
+    def __str__(self) -> str:
+        return f"shard {self.index} of {self.assessment_id}: {self.state}"

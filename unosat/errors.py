@@ -1,0 +1,49 @@
+"""What a caller may not do, and what to tell them."""
+
+from typing import ClassVar
+
+
+class RefusedError(Exception):
+    """Base: the request is understood and refused. ``str(error)`` is the detail, for logs only.
+
+    Attributes:
+        code: stable identifier for clients and tests; never reworded.
+        user_message: one plain sentence saying what to do; no paths, no internals.
+        status: the HTTP status to answer.
+    """
+
+    code: ClassVar[str] = "refused"
+    user_message: ClassVar[str] = "That cannot be done."
+    status: ClassVar[int] = 409
+
+
+class NotFound(RefusedError):
+    """It does not exist, or belongs to another organisation: the two must look the same."""
+
+    code = "not_found"
+    user_message = "There is nothing at this address, or it is not yours to see."
+    status = 404
+
+
+class Forbidden(RefusedError):
+    """The actor belongs to the right organisation and lacks the role."""
+
+    code = "forbidden"
+    user_message = "Your role does not allow that. Ask an admin of your organisation."
+    status = 403
+
+
+class NotSignedIn(RefusedError):
+    """Neither a session nor a valid key."""
+
+    code = "not_signed_in"
+    user_message = "Sign in, or send a valid API key."
+    status = 401
+
+
+class BadRequest(RefusedError):
+    """What was sent cannot be understood."""
+
+    code = "bad_request"
+    user_message = "The request is not complete or not in the right form."
+    status = 400

@@ -1,0 +1,50 @@
+"""Headers that every answer carries, and refusals that no view answered itself."""
+
+import logging
+from collections.abc import Callable
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from unosat.errors import NotSignedIn, RefusedError
+
+log = logging.getLogger(__name__)
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+def content_security_policy(get_response: GetResponse) -> GetResponse:
+    """Let pages load nothing from elsewhere and run no inline script."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
+        return response
+
+    return answer
+
+
+class Refusals:
+    """Turns refusals of plain views and pages into answers; the API has its own handler."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass on."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """JSON below ``/api/``, a page elsewhere; visitors are sent to the sign-in page."""
+        if not isinstance(error, RefusedError):
+            return None
+        log.warning("refused", extra={"code": error.code, "why": str(error)})
+        body = {"code": error.code, "message": error.user_message}
+        if request.path.startswith("/api/"):
+            return JsonResponse(body, status=error.status)
+        if isinstance(error, NotSignedIn):
+            return redirect_to_login(request.get_full_path())
+        return render(request, "refused.html", body, status=error.status)

@@ -1,0 +1,5 @@
+"""HTTP for review: parse, call, answer."""
+
+from ninja import Router
+
+router = Router(tags=["review"])

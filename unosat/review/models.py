@@ -1,0 +1,161 @@
+"""What the model said, what people said of it, and what stands now."""
+
+import uuid
+
+from django.conf import settings
+from django.contrib.gis.db import models
+from django.db.models import Q
+
+from detection.grades import Grade
+from unosat.accounts.models import Organisation
+from unosat.assessments.models import Assessment
+from unosat.scenes.models import WGS84
+
+GRADE_CHOICES = [(grade.value, grade.value.replace("_", " ")) for grade in Grade]
+GRADES = [grade.value for grade in Grade]
+
+
+class Footprint(models.Model):
+    """What the model said of one building. Never changes."""
+
+    assessment = models.ForeignKey(Assessment, on_delete=models.CASCADE, related_name="footprints")
+    uid = models.UUIDField()  # the engine's own, stable over repeated runs
+    outline = models.PolygonField(srid=WGS84, spatial_index=False)
+    grade = models.CharField(max_length=15, choices=GRADE_CHOICES)
+    score = models.FloatField()
+    grade_score = models.FloatField()
+    probabilities = models.JSONField()
+    area_m2 = models.FloatField()
+    clipped = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["assessment", "uid"], name="footprints_stored_once"),
+            models.CheckConstraint(
+                condition=Q(score__gte=0, score__lte=1, grade_score__gte=0, grade_score__lte=1),
+                name="footprint_scores_are_fractions",
+            ),
+            models.CheckConstraint(condition=Q(grade__in=GRADES), name="footprint_grade_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"footprint {self.uid}: {self.grade}"
+
+
+class Building(models.Model):
+    """The current state of one building, rewritten in the transaction of each Decision."""
+
+    class Review(models.TextChoices):
+        """What people made of it."""
+
+        UNREVIEWED = "unreviewed"
+        ACCEPTED = "accepted"
+        REGRADED = "regraded"
+        REDRAWN = "redrawn"
+        ADDED = "added"
+        REJECTED = "rejected"
+
+    class Source(models.TextChoices):
+        """Who found it."""
+
+        MODEL = "model"
+        ANALYST = "analyst"
+
+    assessment = models.ForeignKey(Assessment, on_delete=models.CASCADE, related_name="buildings")
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    uid = models.UUIDField()
+    footprint = models.OneToOneField(
+        Footprint, null=True, on_delete=models.PROTECT, related_name="building"
+    )
+    outline = models.PolygonField(srid=WGS84)
+    grade = models.CharField(max_length=15, choices=GRADE_CHOICES)
+    score = models.FloatField(null=True)
+    grade_score = models.FloatField(null=True)
+    version = models.PositiveIntegerField(default=0)  # 0: as the model said
+    review = models.CharField(max_length=10, choices=Review, default=Review.UNREVIEWED)
+    source = models.CharField(max_length=7, choices=Source, default=Source.MODEL)
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["assessment", "uid"], name="buildings_stored_once"),
+            models.CheckConstraint(condition=Q(grade__in=GRADES), name="building_grade_known"),
+            models.CheckConstraint(
+                condition=(Q(source="model") & Q(footprint__isnull=False))
+                | (Q(source="analyst") & Q(footprint__isnull=True)),
+                name="model_buildings_have_a_footprint",
+            ),
+            models.CheckConstraint(
+                condition=Q(version__gt=0) | Q(review="unreviewed"),
+                name="reviewed_buildings_have_a_decision",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"building {self.uid} v{self.version}: {self.grade}, {self.review}"
+
+
+class Decision(models.Model):
+    """What a person said of a Building, on which version. Append-only; number 1 upwards."""
+
+    class Kind(models.TextChoices):
+        """What was decided."""
+
+        ACCEPT = "accept"
+        REJECT = "reject"
+        REGRADE = "regrade"
+        REDRAW = "redraw"
+        ADD = "add"
+        UNDO = "undo"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)  # the client's
+    assessment = models.ForeignKey(Assessment, on_delete=models.CASCADE, related_name="decisions")
+    building = models.ForeignKey(Building, on_delete=models.CASCADE, related_name="decisions")
+    number = models.PositiveIntegerField()  # the building's version afterwards
+    on_version = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind)
+    grade = models.CharField(max_length=15, choices=GRADE_CHOICES)  # as it stands afterwards
+    outline = models.PolygonField(srid=WGS84, null=True, spatial_index=False)  # null: unchanged
+    reason = models.CharField(max_length=400, blank=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="decisions"
+    )
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["building", "number"], name="decisions_numbered_once"),
+            models.CheckConstraint(
+                condition=Q(number=models.F("on_version") + 1), name="decisions_follow_a_version"
+            ),
+            models.CheckConstraint(condition=Q(grade__in=GRADES), name="decision_grade_known"),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["add", "redraw"]) | Q(outline__isnull=False),
+                name="drawn_decisions_have_an_outline",
+            ),
+        ]
+        indexes = [models.Index(fields=["assessment", "made_at"], name="decisions_in_order")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number} of {self.building_id}"
+
+
+class ReviewedArea(models.Model):
+    """A polygon inside which somebody has looked at everything."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    assessment = models.ForeignKey(
+        Assessment, on_delete=models.CASCADE, related_name="reviewed_areas"
+    )
+    outline = models.PolygonField(srid=WGS84)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    kept_aside = models.BooleanField(null=True)  # null: no Dataset has seen it yet
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"reviewed area {self.pk}"

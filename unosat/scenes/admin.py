@@ -1,0 +1,30 @@
+"""Events and scenes in Django's admin. Outlines are left out: spatial input stays in the API."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from unosat.scenes.models import Event, Scene
+
+
+@admin.register(Event)
+class EventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Disasters."""
+
+    list_display = ["name", "kind", "date", "code", "organisation"]
+    list_filter = ["kind"]
+    search_fields = ["name", "code"]
+    exclude = ["area"]
+
+
+@admin.register(Scene)
+class SceneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Images can be looked at; they come in by upload only."""
+
+    list_display = ["name", "event", "phase", "state", "refusal_code", "created_at"]
+    list_filter = ["state", "phase"]
+    fields = ["organisation", "event", "name", "phase", "state", "refusal_code", "sensor"]
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Scenes come in by upload."""
+        return False

@@ -1,0 +1,5 @@
+"""HTTP for events and scenes: parse, call, answer."""
+
+from ninja import Router
+
+router = Router(tags=["scenes"])

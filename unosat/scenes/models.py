@@ -1,0 +1,160 @@
+"""Events, their images, and the uploads that images arrive by."""
+
+import uuid
+
+from django.conf import settings
+from django.contrib.gis.db import models
+from django.db.models import F, Q
+
+from unosat.accounts.models import ApiKey, Organisation
+
+WGS84 = 4326
+
+
+class Event(models.Model):
+    """A disaster."""
+
+    class Kind(models.TextChoices):
+        """What happened."""
+
+        EARTHQUAKE = "earthquake"
+        STORM = "storm"
+        FLOOD = "flood"
+        FIRE = "fire"
+        CONFLICT = "conflict"
+        EXPLOSION = "explosion"
+        OTHER = "other"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="events")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.OTHER)
+    date = models.DateField()
+    code = models.CharField(max_length=40, blank=True)  # such as a GLIDE number
+    area = models.PolygonField(srid=WGS84, null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "name"], name="event_names_differ_within_an_organisation"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Upload(models.Model):
+    """A file on its way in (tus 1.0). ``offset`` is what is safely on disk, in bytes."""
+
+    class State(models.TextChoices):
+        """OPEN -> COMPLETE -> CONSUMED (became a Scene), or OPEN -> EXPIRED."""
+
+        OPEN = "open"
+        COMPLETE = "complete"
+        CONSUMED = "consumed"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="uploads")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    filename = models.CharField(max_length=255)  # for people; never a path
+    length = models.BigIntegerField()
+    offset = models.BigIntegerField(default=0)
+    metadata = models.JSONField(default=dict)
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    path = models.CharField(max_length=120)  # key in the store
+    sha256 = models.CharField(max_length=64, blank=True)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(offset__gte=0) & Q(offset__lte=F("length")),
+                name="upload_offset_within_length",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["complete", "consumed"]) | Q(offset=F("length")),
+                name="complete_uploads_have_every_byte",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"upload {self.pk}: {self.offset} of {self.length} bytes"
+
+
+class Scene(models.Model):
+    """One image of an Event. Once ready, everything reads its clean COG, never the upload."""
+
+    class Phase(models.TextChoices):
+        """Taken before or after the disaster."""
+
+        BEFORE = "before"
+        AFTER = "after"
+
+    class State(models.TextChoices):
+        """UPLOADED -> CHECKING -> READY or REFUSED; services.py holds the only transitions."""
+
+        UPLOADED = "uploaded"
+        CHECKING = "checking"
+        READY = "ready"
+        REFUSED = "refused"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="scenes")
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="scenes")
+    upload = models.OneToOneField(
+        Upload, null=True, on_delete=models.SET_NULL, related_name="scene"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    name = models.CharField(max_length=255)
+    phase = models.CharField(max_length=6, choices=Phase)
+    acquired_at = models.DateTimeField(null=True, blank=True)
+    sensor = models.CharField(max_length=80, blank=True)
+    licence = models.CharField(max_length=120, blank=True)
+    synthetic = models.BooleanField(default=False)
+
+    state = models.CharField(max_length=10, choices=State, default=State.UPLOADED)
+    refusal_code = models.CharField(max_length=40, blank=True)
+    refusal_message = models.CharField(max_length=400, blank=True)
+
+    # facts found by ingest; of the clean COG, not of the upload
+    sha256 = models.CharField(max_length=64, blank=True)  # of the file as it was sent
+    size_bytes = models.BigIntegerField(default=0)  # of the file as it was sent
+    cog_key = models.CharField(max_length=120, blank=True)  # key in the store
+    footprint = models.PolygonField(srid=WGS84, null=True, blank=True)
+    epsg = models.IntegerField(null=True, blank=True)
+    width = models.PositiveIntegerField(default=0)  # pixels
+    height = models.PositiveIntegerField(default=0)  # pixels
+    pixel_size_m = models.FloatField(null=True, blank=True)
+    bands = models.PositiveSmallIntegerField(default=0)
+    band_order = models.CharField(max_length=60, blank=True)  # such as "red,green,blue,alpha"
+    dtype = models.CharField(max_length=10, blank=True)
+    stretch = models.JSONField(null=True, blank=True)  # {"bands": [1,2,3], "low": [], "high": []}
+    warnings = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state="ready") | (~Q(cog_key="") & Q(footprint__isnull=False)),
+                name="ready_scenes_have_a_clean_cog",
+            ),
+            models.CheckConstraint(
+                condition=(Q(state="refused") & ~Q(refusal_code=""))
+                | (~Q(state="refused") & Q(refusal_code="")),
+                name="refused_scenes_say_why",
+            ),
+        ]
+        indexes = [models.Index(fields=["organisation", "-created_at"], name="scenes_newest_first")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.phase})"

@@ -1,0 +1,5 @@
+"""HTTP for training: parse, call, answer."""
+
+from ninja import Router
+
+router = Router(tags=["training"])

@@ -1,0 +1,17 @@
+"""Every address."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+
+from unosat.api import api
+from unosat.scenes.urls import urlpatterns as scenes
+
+urlpatterns = [
+    path("api/v1/", include(scenes)),  # uploads and tiles: plain views, no schema in or out
+    path("api/v1/", api.urls),
+    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("", include("unosat.pages_urls")),
+]
