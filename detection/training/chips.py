@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from shapely import Polygon
+from shapely import Polygon, box
 
 from detection.errors import BadLabels
 from detection.grades import MODEL_GRADES, Grade
@@ -17,6 +16,7 @@ from detection.grades import MODEL_GRADES, Grade
 UNKNOWN_GRADE = -1  # certainly a building; nobody said how damaged
 IGNORED_GRADE = -2  # neither background nor an example
 IGNORE_MARGIN_PX = 2.0
+THIN_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +204,11 @@ def burn(
     Returns:
         ``instances``, ``grades`` and ``ignore`` as in ``Chip``.
     """
-    canvas = np.zeros((height, width), np.int32)
-    ordered = sorted(outlines, key=lambda item: -item[0].area)
-    for number, (outline, _) in enumerate(ordered, start=1):
-        _draw(canvas, outline, number)
+    window = box(0, 0, width, height)
+    ordered = sorted(
+        (item for item in outlines if item[0].intersects(window)), key=lambda item: -item[0].area
+    )
+    canvas = _draw([o for o, _ in ordered], height, width)
     present = np.unique(canvas)
     present = present[present > 0]
     renumber = np.zeros(len(ordered) + 1, np.int32)
@@ -218,23 +219,22 @@ def burn(
     return instances, grades, _ignore_mask(ignored, instances, grades)
 
 
-def _draw(canvas: NDArray[np.int32], outline: Polygon, number: int) -> None:
-    """Burn one outline inside its own box only: fast however large the canvas is."""
-    height, width = canvas.shape
+def _draw(outlines: Sequence[Polygon], height: int, width: int) -> NDArray[np.int32]:
+    """Number the pixels of each outline from 1; later ones are on top."""
+    if not outlines:
+        return np.zeros((height, width), np.int32)
+    numbered = list(zip(outlines, range(1, len(outlines) + 1), strict=True))
+    canvas: NDArray[np.int32] = rasterize(numbered, out_shape=(height, width), dtype="int32")
+    seen = set(np.unique(canvas).tolist())
+    for outline, number in numbered:
+        if number not in seen and min(_sides(outline)) < THIN_PX:
+            rasterize([(outline, number)], out=canvas, all_touched=True)
+    return canvas
+
+
+def _sides(outline: Polygon) -> tuple[float, float]:
     left, top, right, bottom = outline.bounds
-    col, row = max(0, int(left)), max(0, int(top))
-    end_col, end_row = min(width, int(right) + 1), min(height, int(bottom) + 1)
-    if end_col <= col or end_row <= row:
-        return
-    where = {
-        "out_shape": (end_row - row, end_col - col),
-        "transform": Affine.translation(col, row),
-        "dtype": "uint8",
-    }
-    inside = rasterize([(outline, 1)], **where)
-    if not inside.any():
-        inside = rasterize([(outline, 1)], all_touched=True, **where)
-    canvas[row:end_row, col:end_col][inside > 0] = number
+    return right - left, bottom - top
 
 
 def _ignore_mask(

@@ -1,0 +1,1 @@
+"""How the towns of ``detection.synthetic`` are laid out and painted."""
