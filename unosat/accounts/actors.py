@@ -109,4 +109,4 @@ def _by_session(request: HttpRequest) -> Actor:
         raise NotSignedIn("no session")
     if getattr(request, "csrf_processing_done", False) is False and check_csrf(request):
         raise CsrfFailed(request.path)
-    return actor_for_user(cast("User", request.user))
+    return actor_for_user(request.user)

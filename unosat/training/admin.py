@@ -11,8 +11,7 @@ class ModelVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Which weights there are."""
 
     list_display = ["name", "version", "input_kind", "active", "organisation", "created_at"]
-    fields = ["name", "version", "input_kind", "sha256", "active", "card"]
-    readonly_fields = fields
+    fields = readonly_fields = ("name", "version", "input_kind", "sha256", "active", "card")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Versions come from training."""
