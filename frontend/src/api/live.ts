@@ -1,0 +1,25 @@
+/** Server-sent events of one assessment. The browser reconnects by itself; we say when it has. */
+import type { Assessment } from "./types";
+
+export interface Hears {
+  progress(assessment: Assessment): void;
+  decision(change: { building: string; version: number }): void;
+  reviewedArea(): void;
+  /** False while the line is down; true when it is back, with whatever was missed in between. */
+  connected(is: boolean): void;
+}
+
+export function listen(assessment: string, hears: Hears): () => void {
+  const source = new EventSource(`/api/v1/assessments/${assessment}/events`);
+  const progress = ({ data }: MessageEvent<string>): void =>
+    hears.progress(JSON.parse(data) as Assessment);
+  source.addEventListener("message", progress);
+  source.addEventListener("progress", progress);
+  source.addEventListener("decision", ({ data }: MessageEvent<string>) =>
+    hears.decision(JSON.parse(data) as { building: string; version: number }),
+  );
+  source.addEventListener("reviewed_area", () => hears.reviewedArea());
+  source.addEventListener("open", () => hears.connected(true));
+  source.addEventListener("error", () => hears.connected(false));
+  return () => source.close();
+}

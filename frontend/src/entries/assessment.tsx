@@ -1,0 +1,68 @@
+/** The review page: imagery, buildings, decisions. */
+import { render } from "preact";
+import "../styles/map.css";
+
+import { assessment } from "../api/assessments";
+import { listen } from "../api/live";
+import type { AssessmentPage } from "../api/types";
+import { addAreaLayer } from "../map/areaLayer";
+import { addBuildingLayers } from "../map/buildingLayers";
+import { createPen } from "../map/pen";
+import { addImagery, startMap } from "../map/start";
+import { Legend } from "../panels/Legend";
+import { Notices } from "../panels/Notices";
+import { Side } from "../panels/Side";
+import { Tools } from "../panels/Tools";
+import { listenToKeys } from "../review/keys";
+import { createSession, type Session } from "../review/session";
+import { element, pageData } from "./page";
+
+const page = pageData<AssessmentPage>();
+const session = createSession(page);
+
+render(<Side session={session} />, element("side"));
+render(<Legend session={session} />, element("legend"));
+render(<Tools session={session} />, element("tools"));
+render(<Notices session={session} />, element("notices"));
+
+listen(page.id, {
+  progress: session.hearProgress,
+  decision: (change) => void session.hearDecision(change),
+  reviewedArea: () => void session.refreshAreas(),
+  connected: session.hearConnection,
+});
+assessment(page.id).then(session.hearProgress, () => session.hearConnection(false));
+void openMap(session);
+
+async function openMap(session: Session): Promise<void> {
+  const { scene, before_scene, bounds, id } = session.page;
+  const map = await startMap(element("map"), { scene, bounds });
+  if (before_scene) {
+    addImagery(map, "before", { scene: before_scene, bounds });
+    map.setLayoutProperty("imagery-before", "visibility", "none");
+  }
+  const areas = addAreaLayer(map);
+  const layers = addBuildingLayers(map, id, (uid) => {
+    if (session.store.now.progress?.state === "done") void session.pick(uid);
+  });
+  session.see(
+    {
+      ...layers,
+      showAreas: (all) => areas.show(all),
+      goTo: ([west, south, east, north]) =>
+        map.fitBounds([[west, south], [east, north]], { maxZoom: 18.5, padding: 160, duration: 400 }),
+      bounds() {
+        const box = map.getBounds();
+        return [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()];
+      },
+      centre: () => map.getCenter().toArray(),
+    },
+    createPen(map),
+  );
+  map.on("moveend", () => void session.refreshList());
+  listenToKeys(session, {
+    showBefore(is) {
+      if (before_scene) map.setLayoutProperty("imagery-before", "visibility", is ? "visible" : "none");
+    },
+  });
+}

@@ -1,0 +1,237 @@
+/**
+ * Buildings on the map: vector tiles for all of them, and above those a small layer of the ones that
+ * changed since the page was opened, so that a decision shows at once and no tile is asked for again.
+ */
+import type {
+  ExpressionSpecification,
+  FilterSpecification,
+  GeoJSONSource,
+  Map as MapLibreMap,
+  VectorTileSource,
+} from "maplibre-gl";
+
+import type { Building } from "../api/types";
+import { ALL_GRADES, GRADE_COLOURS } from "../geo/grades";
+import { addBadges } from "./badges";
+
+const TILES = "buildings";
+const CHANGED = "changed";
+const BADGES_FROM_ZOOM = 16;
+
+export interface View {
+  minScore: number;
+  opacity: number;
+  showRejected: boolean;
+}
+
+export interface BuildingLayers {
+  /** Show this state of a building instead of what the tiles say. */
+  put(building: Building): void;
+  /** Forget a building that was put and never was. */
+  drop(uid: string): void;
+  /** Take the building off the map while it is being redrawn; null brings it back. */
+  lift(uid: string | null): void;
+  select(uid: string | null): void;
+  look(view: View): void;
+  /** Ask for all tiles again; what changed since the page was opened is in them. */
+  reload(): void;
+}
+
+const byGrade = [
+  "match",
+  ["get", "grade"],
+  ...ALL_GRADES.flatMap((grade) => [grade, GRADE_COLOURS[grade]]),
+  GRADE_COLOURS.unclassified,
+] as unknown as ExpressionSpecification;
+
+const badge = [
+  "concat",
+  "badge-",
+  ["get", "grade"],
+  ["case", ["==", ["get", "review"], "unreviewed"], "-open", "-reviewed"],
+] as unknown as ExpressionSpecification;
+
+const state = (name: string): ExpressionSpecification => [
+  "boolean",
+  ["feature-state", name],
+  false,
+];
+
+/** This much, or nothing where a newer state of the building is drawn elsewhere. */
+const unlessHidden = (opacity: number | ExpressionSpecification): ExpressionSpecification => [
+  "case",
+  state("hidden"),
+  0,
+  opacity,
+];
+
+const unlessRejected = (opacity: number, rejected: number): ExpressionSpecification => [
+  "case",
+  ["==", ["get", "review"], "rejected"],
+  rejected,
+  opacity,
+];
+
+const byZoom = (far: number, near: number): ExpressionSpecification => [
+  "interpolate",
+  ["linear"],
+  ["zoom"],
+  14,
+  far,
+  18,
+  near,
+];
+
+/** Whatever a person has looked at shows at every score. */
+function filterFor({ minScore, showRejected }: View): FilterSpecification {
+  const shown: unknown[] = [
+    "any",
+    ["!=", ["get", "review"], "unreviewed"],
+    [">=", ["coalesce", ["get", "score"], 1], minScore],
+  ];
+  const filter = showRejected ? shown : ["all", ["!=", ["get", "review"], "rejected"], shown];
+  return filter as FilterSpecification;
+}
+
+/** Add everything to a loaded map. `onPick` hears which building was clicked, or null beside all. */
+export function addBuildingLayers(
+  map: MapLibreMap,
+  assessment: string,
+  onPick: (uid: string | null) => void,
+): BuildingLayers {
+  const changed = new Map<string, Building>();
+  const hiddenTiles = new Set<string>();
+  let selected: string | null = null;
+  let lifted: string | null = null;
+  let round = 0;
+
+  const tiles = (): string[] => [
+    `${location.origin}/api/v1/tiles/assessments/${assessment}/{z}/{x}/{y}.mvt?round=${++round}-${Date.now()}`,
+  ];
+
+  addBadges(map);
+  map.addSource(TILES, { type: "vector", tiles: tiles(), promoteId: "uid", maxzoom: 20 });
+  map.addSource(CHANGED, { type: "geojson", data: collection([]), promoteId: "uid" });
+  const layers = [...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
+
+  const mark = (uid: string, mark: { selected?: boolean; hidden?: boolean }): void => {
+    map.setFeatureState({ source: TILES, sourceLayer: "buildings", id: uid }, mark);
+    map.setFeatureState({ source: CHANGED, id: uid }, mark);
+  };
+  const hideTile = (uid: string, hidden: boolean): void => {
+    map.setFeatureState({ source: TILES, sourceLayer: "buildings", id: uid }, { hidden });
+  };
+  const draw = (): void => {
+    map.getSource<GeoJSONSource>(CHANGED)?.setData(collection([...changed.values()]));
+  };
+
+  map.on("click", (event) => {
+    const fills = layers.filter((id) => id.endsWith("-fill"));
+    const hits = map
+      .queryRenderedFeatures(event.point, { layers: fills })
+      .filter(({ state }) => state["hidden"] !== true);
+    const uid: unknown = hits[0]?.properties["uid"];
+    onPick(typeof uid === "string" ? uid : null);
+  });
+  for (const layer of layers.filter((id) => id.endsWith("-fill"))) {
+    map.on("mouseenter", layer, () => (map.getCanvas().style.cursor = "pointer"));
+    map.on("mouseleave", layer, () => (map.getCanvas().style.cursor = ""));
+  }
+
+  return {
+    put(building) {
+      changed.set(building.uid, building);
+      hiddenTiles.add(building.uid);
+      hideTile(building.uid, true);
+      draw();
+      if (selected === building.uid) mark(building.uid, { selected: true });
+    },
+    drop(uid) {
+      changed.delete(uid);
+      draw();
+    },
+    lift(uid) {
+      if (lifted !== null) {
+        map.setFeatureState({ source: CHANGED, id: lifted }, { hidden: false });
+        hideTile(lifted, hiddenTiles.has(lifted));
+      }
+      if (uid !== null) mark(uid, { hidden: true });
+      lifted = uid;
+    },
+    select(uid) {
+      if (selected !== null) mark(selected, { selected: false });
+      if (uid !== null) mark(uid, { selected: true });
+      selected = uid;
+    },
+    look(view) {
+      for (const layer of layers) map.setFilter(layer, filterFor(view));
+      for (const source of [TILES, CHANGED]) {
+        map.setPaintProperty(
+          `${source}-fill`,
+          "fill-opacity",
+          unlessHidden(unlessRejected(view.opacity, 0)),
+        );
+      }
+    },
+    reload() {
+      for (const uid of hiddenTiles) hideTile(uid, false);
+      hiddenTiles.clear();
+      changed.clear();
+      draw();
+      map.getSource<VectorTileSource>(TILES)?.setTiles(tiles());
+    },
+  };
+}
+
+/** Fill, a dark and a light casing that stand out on any imagery, the coloured line, the badge. */
+function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | null): string[] {
+  const from = { source, ...(sourceLayer === null ? {} : { "source-layer": sourceLayer }) };
+  const line = (
+    part: string,
+    color: string | ExpressionSpecification,
+    width: ExpressionSpecification,
+    opacity: ExpressionSpecification,
+  ): string => {
+    const id = `${source}-${part}`;
+    map.addLayer({
+      id,
+      type: "line",
+      ...from,
+      layout: { "line-join": "round" },
+      paint: { "line-color": color, "line-width": width, "line-opacity": unlessHidden(opacity) },
+    });
+    return id;
+  };
+  map.addLayer({
+    id: `${source}-fill`,
+    type: "fill",
+    ...from,
+    paint: { "fill-color": byGrade, "fill-opacity": 0.3 },
+  });
+  const outlines = [
+    line("dark", "#10151c", byZoom(2, 5), unlessRejected(0.9, 0.25)),
+    line("light", "#ffffff", byZoom(1.4, 3.6), unlessRejected(0.95, 0.35)),
+    line("grade", byGrade, byZoom(1, 2.4), unlessRejected(1, 0)),
+    line("picked", "#22d3ee", byZoom(3, 6), ["case", state("selected"), 1, 0]),
+  ];
+  map.addLayer({
+    id: `${source}-badge`,
+    type: "symbol",
+    ...from,
+    minzoom: BADGES_FROM_ZOOM,
+    layout: { "icon-image": badge, "icon-size": 0.85, "icon-padding": 0 },
+    paint: { "icon-opacity": unlessHidden(unlessRejected(1, 0)) },
+  });
+  return [`${source}-fill`, ...outlines, `${source}-badge`];
+}
+
+function collection(buildings: readonly Building[]): GeoJSON.FeatureCollection {
+  return {
+    type: "FeatureCollection",
+    features: buildings.map(({ uid, outline, grade, score, review, source, version }) => ({
+      type: "Feature",
+      geometry: outline,
+      properties: { uid, grade, review, source, version, ...(score === null ? {} : { score }) },
+    })),
+  };
+}

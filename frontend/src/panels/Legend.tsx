@@ -1,0 +1,69 @@
+/** What the colours mean, how many there are, and which are shown. */
+import { ALL_GRADES, GRADE_NAMES } from "../geo/grades";
+import { count, percent } from "../geo/format";
+import type { Session } from "../review/session";
+import { useStore } from "../review/store";
+import { tally } from "../review/tally";
+import { GradeMark } from "./parts";
+
+export function Legend({ session }: { session: Session }) {
+  const { counts, view } = useStore(session.store);
+  const minPercent = Math.round(view.minScore * 100);
+  const total = counts && tally(counts, minPercent);
+  const grades = ALL_GRADES.filter((g) => g !== "unclassified" || (total?.byGrade[g] ?? 0) > 0);
+  return (
+    <section class="card legend" aria-label="Legend and filters">
+      <h2>Damage grade</h2>
+      <ul>
+        {grades.map((grade) => (
+          <li key={grade}>
+            <GradeMark grade={grade} />
+            <span>{GRADE_NAMES[grade]}</span>
+            <b data-count={grade}>{total ? total.byGrade[grade].toLocaleString("en") : "–"}</b>
+          </li>
+        ))}
+      </ul>
+      <label class="slider">
+        <span>
+          Score at least <output>{minPercent} %</output>
+        </span>
+        <input
+          type="range"
+          name="score"
+          min={0}
+          max={100}
+          value={minPercent}
+          onInput={(event) => session.look({ minScore: event.currentTarget.valueAsNumber / 100 })}
+        />
+      </label>
+      <label class="slider">
+        <span>
+          Fill <output>{percent(view.opacity)}</output>
+        </span>
+        <input
+          type="range"
+          name="opacity"
+          min={0}
+          max={90}
+          value={view.opacity * 100}
+          onInput={(event) => session.look({ opacity: event.currentTarget.valueAsNumber / 100 })}
+        />
+      </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          name="rejected"
+          checked={view.showRejected}
+          onChange={(event) => session.look({ showRejected: event.currentTarget.checked })}
+        />
+        Show rejected{total ? ` (${total.rejected.toLocaleString("en")})` : ""}
+      </label>
+      {total && (
+        <p class="quiet" data-shown={total.shown}>
+          {count(total.shown, "building", "buildings")}, {total.reviewed.toLocaleString("en")} reviewed
+          {total.hidden > 0 && `; ${total.hidden.toLocaleString("en")} below the score`}
+        </p>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,70 @@
+/** An assessment on its way, or how it ended. */
+import type { Assessment } from "../api/types";
+import { count, duration } from "../geo/format";
+import type { Session } from "../review/session";
+import { useStore } from "../review/store";
+
+const STATE_NAMES: Record<Assessment["state"], string> = {
+  waiting: "Waiting for a worker",
+  planning: "Planning",
+  running: "Detecting buildings",
+  merging: "Joining the parts",
+  done: "Done",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+
+export function Progress({ session }: { session: Session }) {
+  const { progress } = useStore(session.store);
+  if (!progress) return <p class="quiet">Asking how far it is…</p>;
+  if (progress.state === "failed") return <Failed progress={progress} />;
+  if (progress.state === "cancelled") {
+    return (
+      <div class="empty">
+        <h2>Cancelled</h2>
+        <p>Nothing of this assessment was kept. Start another from the scene’s page.</p>
+      </div>
+    );
+  }
+  return <Running progress={progress} session={session} />;
+}
+
+function Failed({ progress }: { progress: Assessment }) {
+  return (
+    <div class="empty bad" role="alert">
+      <h2>The assessment failed</h2>
+      <p>{progress.failure_message || "The server gave no reason."}</p>
+      <p class="quiet">
+        Code: <code>{progress.failure_code}</code>. Start another from the scene’s page; if it fails again,
+        show this code to an admin.
+      </p>
+    </div>
+  );
+}
+
+function Running({ progress, session }: { progress: Assessment; session: Session }) {
+  const { tiles_total, tiles_done, shards_total, shards_done, seconds_left } = progress;
+  const known = tiles_total > 0;
+  return (
+    <section class="progress" data-state={progress.state}>
+      <h2>{progress.cancel_requested ? "Cancelling…" : STATE_NAMES[progress.state]}</h2>
+      <progress {...(known ? { value: tiles_done, max: tiles_total } : {})} aria-label="Tiles read" />
+      <dl class="facts">
+        <dt>Tiles</dt>
+        <dd>{known ? `${tiles_done} of ${tiles_total}` : "not yet planned"}</dd>
+        <dt>Shards</dt>
+        <dd>{known ? `${shards_done} of ${shards_total}` : "not yet planned"}</dd>
+        <dt>Found so far</dt>
+        <dd>{count(progress.footprints_found, "footprint", "footprints")}</dd>
+        <dt>Time left</dt>
+        <dd>{seconds_left === null ? "not known yet" : `about ${duration(seconds_left)}`}</dd>
+      </dl>
+      <p class="quiet">You can leave this page: it goes on without you.</p>
+      {session.page.can_review && !progress.cancel_requested && (
+        <button type="button" onClick={() => void session.cancel()}>
+          Cancel this assessment
+        </button>
+      )}
+    </section>
+  );
+}

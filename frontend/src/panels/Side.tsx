@@ -1,0 +1,124 @@
+/** The column beside the map. */
+import { area } from "../geo/format";
+import { areaM2, boundsOf } from "../geo/outline";
+import { GRADE_NAMES } from "../geo/grades";
+import { REVIEW_NAMES } from "../review/decisions";
+import type { Session } from "../review/session";
+import { useStore } from "../review/store";
+import type { Review } from "../api/types";
+import { BuildingPanel } from "./BuildingPanel";
+import { GradeMark, Key } from "./parts";
+import { Progress } from "./Progress";
+
+export function Side({ session }: { session: Session }) {
+  const { progress } = useStore(session.store);
+  if (progress?.state !== "done") return <Progress session={session} />;
+  return (
+    <>
+      <BuildingPanel session={session} />
+      <Areas session={session} />
+      <Listed session={session} />
+      {session.page.can_review && <Habits session={session} />}
+    </>
+  );
+}
+
+function Areas({ session }: { session: Session }) {
+  const { areas } = useStore(session.store);
+  return (
+    <details class="fold" data-areas={areas.length}>
+      <summary>Fully reviewed areas ({areas.length})</summary>
+      {areas.length === 0 ? (
+        <p class="quiet">
+          None yet. Only decisions inside such areas can teach the model: mark one when you have looked at
+          everything in it.
+        </p>
+      ) : (
+        <ul class="rows">
+          {areas.map((one) => (
+            <li key={one.id}>
+              <button type="button" class="link" onClick={() => session.goTo(boundsOf(one.outline))}>
+                {area(areaM2(one.outline))}
+              </button>
+              <span class="quiet">by {one.user ?? "a former user"}</span>
+              {session.page.can_review && (
+                <button type="button" class="small" onClick={() => void session.removeArea(one.id)}>
+                  Remove mark
+                </button>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+    </details>
+  );
+}
+
+function Listed({ session }: { session: Session }) {
+  const { listed, view, picked } = useStore(session.store);
+  const shown = (listed ?? []).filter(
+    ({ review, score }) => review !== "unreviewed" || (score ?? 1) >= view.minScore,
+  );
+  return (
+    <details class="fold" data-listed={listed === null ? "" : shown.length}>
+      <summary>Buildings in view ({listed === null ? "…" : shown.length})</summary>
+      {shown.length === 0 && <p class="quiet">None here. Move the map, or lower the score.</p>}
+      <ul class="rows">
+        {shown.map((one) => (
+          <li key={one.uid}>
+            <button
+              type="button"
+              class="row"
+              data-uid={one.uid}
+              aria-current={picked?.uid === one.uid}
+              onClick={() => void session.pick(one.uid)}
+            >
+              <GradeMark grade={one.grade} />
+              <span>{GRADE_NAMES[one.grade]}</span>
+              <span class="quiet">{REVIEW_NAMES[one.review as Review]}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
+function Habits({ session }: { session: Session }) {
+  const { keysOn, advance } = useStore(session.store);
+  return (
+    <details class="fold">
+      <summary>Keys and habits</summary>
+      <label class="check">
+        <input
+          type="checkbox"
+          name="keys"
+          checked={keysOn}
+          onChange={(event) => session.setKeys(event.currentTarget.checked)}
+        />
+        Single keys decide
+      </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          name="advance"
+          checked={advance}
+          onChange={(event) => session.setAdvance(event.currentTarget.checked)}
+        />
+        After a decision, go to the next building
+      </label>
+      <dl class="keys">
+        <dt><Key>Space</Key> <Key>Enter</Key></dt><dd>accept</dd>
+        <dt><Key>X</Key></dt><dd>no building: reject</dd>
+        <dt><Key>0</Key>–<Key>3</Key></dt><dd>change the grade</dd>
+        <dt><Key>N</Key></dt><dd>next building</dd>
+        <dt><Key>E</Key></dt><dd>redraw the outline</dd>
+        <dt><Key>A</Key></dt><dd>add a building</dd>
+        <dt><Key>M</Key></dt><dd>mark a reviewed area</dd>
+        <dt><Key>Ctrl Z</Key></dt><dd>undo</dd>
+        <dt><Key>B</Key></dt><dd>hold: the image before, if there is one</dd>
+        <dt><Key>Esc</Key></dt><dd>stop drawing, let go</dd>
+      </dl>
+    </details>
+  );
+}

@@ -1,0 +1,477 @@
+/**
+ * One person's review of one assessment: what is picked, what is being drawn, what waits to be saved.
+ * It asks the server, and speaks to the map through `Sight` and `Pen`; panels only watch its state.
+ */
+import type { Polygon } from "geojson";
+
+import * as api from "../api/assessments";
+import { Refused } from "../api/client";
+import type {
+  Assessment,
+  AssessmentPage,
+  Building,
+  CountRow,
+  DecisionKind,
+  Draft,
+  ReviewedArea,
+} from "../api/types";
+import { boundsOf, checkOutline, type Bounds } from "../geo/outline";
+import { GRADE_NAMES, type Grade } from "../geo/grades";
+import { KIND_NAMES, foretell } from "./decisions";
+import { createOutbox, type Answer, type Waiting } from "./outbox";
+import { nextToReview } from "./queue";
+import { createStore, type Store } from "./store";
+
+export interface View {
+  minScore: number;
+  opacity: number;
+  showRejected: boolean;
+}
+
+/** What the session needs of a map. */
+export interface Sight {
+  put(building: Building): void;
+  drop(uid: string): void;
+  lift(uid: string | null): void;
+  select(uid: string | null): void;
+  look(view: View): void;
+  reload(): void;
+  showAreas(areas: readonly ReviewedArea[]): void;
+  goTo(bounds: Bounds): void;
+  bounds(): Bounds;
+  centre(): readonly [number, number];
+}
+
+export interface DrawingTool {
+  draw(onOutline: (outline: Polygon) => void): void;
+  edit(outline: Polygon, onOutline: (outline: Polygon) => void): void;
+  putDown(): void;
+}
+
+export type Drawing =
+  | { is: "redraw"; building: Building; outline: Polygon | null }
+  | { is: "add"; grade: Grade | null; outline: Polygon | null }
+  | { is: "area"; outline: Polygon | null };
+
+export interface Conflict {
+  draft: Draft;
+  theirs: Building;
+  message: string;
+}
+
+export interface Message {
+  text: string;
+  bad: boolean;
+}
+
+export interface ReviewState {
+  progress: Assessment | null;
+  connected: boolean;
+  counts: readonly CountRow[] | null;
+  view: View;
+  picked: Building | null;
+  opening: boolean;
+  drawing: Drawing | null;
+  saving: boolean;
+  waiting: readonly Waiting[];
+  conflict: Conflict | null;
+  areas: readonly ReviewedArea[];
+  listed: readonly api.Listed[] | null;
+  message: Message | null;
+  undoable: readonly { uid: string; decision: string }[];
+  keysOn: boolean;
+  advance: boolean;
+}
+
+export type Session = ReturnType<typeof createSession>;
+
+const LIST_LIMIT = 200;
+const COUNT_AGAIN_MS = 250;
+
+export function createSession(page: AssessmentPage) {
+  const outboxKey = `outbox:${page.id}`;
+  const store: Store<ReviewState> = createStore<ReviewState>({
+    progress: null,
+    connected: true,
+    counts: null,
+    view: { minScore: page.min_score, opacity: 0.3, showRejected: false },
+    picked: null,
+    opening: false,
+    drawing: null,
+    saving: false,
+    waiting: [],
+    conflict: null,
+    areas: [],
+    listed: null,
+    message: null,
+    undoable: [],
+    keysOn: true,
+    advance: true,
+  });
+  /** The newest state of each building that this page has shown. */
+  const known = new Map<string, Building>();
+  let sight: Sight | null = null;
+  let pen: DrawingTool | null = null;
+  let countTimer: ReturnType<typeof setTimeout> | undefined;
+
+  const versionOf = (uid: string): number => known.get(uid)?.version ?? 0;
+
+  const say = (text: string, bad = false): void => store.set({ message: { text, bad } });
+  const fail = (error: unknown): void => {
+    if (!(error instanceof Refused)) throw error;
+    say(error.message, true);
+  };
+
+  const show = (building: Building): void => {
+    known.set(building.uid, building);
+    sight?.put(building);
+    if (store.now.picked?.uid === building.uid) store.set({ picked: building });
+  };
+
+  const recount = (): void => {
+    clearTimeout(countTimer);
+    countTimer = setTimeout(() => {
+      api.counts(page.id).then((counts) => store.set({ counts }), fail);
+    }, COUNT_AGAIN_MS);
+  };
+
+  const refreshList = async (): Promise<void> => {
+    if (!sight || store.now.progress?.state !== "done") return;
+    try {
+      const bounds = sight.bounds();
+      store.set({ listed: await api.listBuildings(page.id, { bounds, limit: LIST_LIMIT }) });
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const refreshAreas = async (): Promise<void> => {
+    try {
+      const areas = await api.reviewedAreas(page.id);
+      store.set({ areas });
+      sight?.showAreas(areas);
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const pick = async (uid: string | null): Promise<void> => {
+    if (store.now.drawing) return;
+    sight?.select(uid);
+    if (uid === null) return store.set({ picked: null, opening: false });
+    store.set({ opening: true });
+    try {
+      const fetched = await api.building(page.id, uid);
+      const ours = known.get(uid);
+      // A decision of ours may still be on its way: then ours is newer than the server's.
+      const building =
+        ours && ours.version > fetched.version ? { ...ours, history: fetched.history } : fetched;
+      known.set(uid, building);
+      store.set({ picked: building, opening: false });
+    } catch (error) {
+      store.set({ picked: null, opening: false });
+      sight?.select(null);
+      fail(error);
+    }
+  };
+
+  const hearAnswer = (
+    draft: Draft,
+    answer: Exclude<Answer, { is: "unreachable" }>,
+    dropped: Draft[],
+  ): void => {
+    if (answer.is === "saved") {
+      if (draft.building === null) sight?.drop(draft.id);
+      if (answer.building.version >= versionOf(answer.building.uid)) show(answer.building);
+      if (draft.kind === "add") void pick(answer.building.uid);
+      say(`Saved: ${KIND_NAMES[draft.kind]}.`);
+    } else if (answer.is === "conflict") {
+      show(answer.theirs);
+      const draftToRedo = dropped.at(-1) ?? draft;
+      store.set({ conflict: { draft: draftToRedo, theirs: answer.theirs, message: answer.message } });
+    } else {
+      say(answer.message, true);
+      if (draft.building !== null) void comeBack(draft.building);
+      else sight?.drop(draft.id);
+    }
+    recount();
+  };
+
+  /** Show what the server has, after it refused what we had shown already. */
+  const comeBack = async (uid: string): Promise<void> => {
+    try {
+      show(await api.building(page.id, uid));
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const outbox = createOutbox({
+    send: (draft) => api.decide(page.id, draft),
+    keep: (waiting) => localStorage.setItem(outboxKey, JSON.stringify(waiting)),
+    kept: () => JSON.parse(localStorage.getItem(outboxKey) ?? "[]") as Waiting[],
+    wait: (milliseconds) =>
+      new Promise((resolve) => {
+        setTimeout(resolve, milliseconds);
+        addEventListener("online", () => resolve(), { once: true });
+      }),
+    onChange: (waiting) => store.set({ waiting }),
+    onAnswer: hearAnswer,
+  });
+
+  const send = (building: Building, kind: DecisionKind, more: Partial<Draft> = {}): void => {
+    const draft: Draft = {
+      id: crypto.randomUUID(),
+      kind,
+      building: building.uid,
+      on_version: known.get(building.uid)?.version ?? building.version,
+      ...more,
+    };
+    if (kind !== "undo") {
+      show(foretell(building, draft));
+      store.set({
+        undoable: [...store.now.undoable, { uid: building.uid, decision: draft.id }],
+      });
+    }
+    outbox.add(draft);
+  };
+
+  const next = async (): Promise<void> => {
+    if (!sight || store.now.drawing) return;
+    const { picked, view } = store.now;
+    store.set({ opening: true }); // a second key press must not decide on the same building again
+    const from = picked ? middle(boundsOf(picked.outline)) : sight.centre();
+    const except = picked?.uid ?? null;
+    await refreshList();
+    const fresh = (store.now.listed ?? []).filter(({ uid }) => !versionOf(uid));
+    let found = nextToReview(fresh, from, view.minScore, except);
+    found ??= await anywhere(view.minScore, from, except);
+    if (!found) {
+      await pick(null);
+      return say("Nothing is left to review at this score. Lower the score, or download the result.");
+    }
+    if (!inside(found.bounds, sight.bounds())) sight.goTo(found.bounds);
+    await pick(found.uid);
+  };
+
+  const anywhere = async (
+    minScore: number,
+    from: readonly [number, number],
+    except: string | null,
+  ): Promise<api.Listed | undefined> => {
+    try {
+      const all = await api.listBuildings(page.id, { review: "unreviewed", minScore, limit: 100 });
+      const waiting = new Set(store.now.waiting.map(({ draft }) => draft.building));
+      return nextToReview(all.filter(({ uid }) => !waiting.has(uid)), from, minScore, except);
+    } catch (error) {
+      fail(error);
+      return undefined;
+    }
+  };
+
+  const decide = (kind: "accept" | "reject" | "regrade", grade?: Grade): void => {
+    const { picked, opening, drawing, advance } = store.now;
+    if (!picked || opening || drawing || !page.can_review) return;
+    send(picked, kind, grade ? { grade } : {});
+    say(kind === "regrade" && grade ? `Regraded: ${GRADE_NAMES[grade]}.` : `Building ${KIND_NAMES[kind]}.`);
+    if (advance) void next();
+  };
+
+  const undo = async (): Promise<void> => {
+    const last = store.now.undoable.at(-1);
+    if (!last) return say("Nothing of yours is left to undo on this page.");
+    if (store.now.waiting.length) return say("Wait until everything is saved, then undo.");
+    store.set({ undoable: store.now.undoable.slice(0, -1) });
+    await pick(last.uid);
+    const { picked } = store.now;
+    if (!picked) return;
+    if (newest(picked)?.id !== last.decision) {
+      return say("Someone has changed this building since. Look at it before you change it back.", true);
+    }
+    send(picked, "undo");
+  };
+
+  const startDrawing = (drawing: Drawing): void => {
+    if (!pen || store.now.drawing) return;
+    store.set({ drawing, message: null });
+    const hear = (outline: Polygon): void => {
+      if (store.now.drawing) store.set({ drawing: { ...store.now.drawing, outline } });
+    };
+    if (drawing.is === "redraw") {
+      sight?.lift(drawing.building.uid);
+      pen.edit(drawing.building.outline, hear);
+    } else {
+      void pick(null);
+      pen.draw(hear);
+    }
+  };
+
+  const stopDrawing = (): void => {
+    pen?.putDown();
+    sight?.lift(null);
+    store.set({ drawing: null, saving: false });
+  };
+
+  const saveDrawing = async (): Promise<void> => {
+    const { drawing } = store.now;
+    if (!drawing?.outline) return;
+    const check = checkOutline(drawing.outline);
+    if (!check.ok) return say(check.message, true);
+    if (drawing.is === "area") return saveArea(drawing.outline);
+    if (drawing.is === "add" && !drawing.grade) return say("Choose a grade first.", true);
+    stopDrawing();
+    if (drawing.is === "redraw") send(drawing.building, "redraw", { outline: drawing.outline });
+    else if (drawing.grade) addBuilding(drawing.outline, drawing.grade);
+  };
+
+  const addBuilding = (outline: Polygon, grade: Grade): void => {
+    const draft: Draft = {
+      id: crypto.randomUUID(), kind: "add", building: null, on_version: 0, grade, outline,
+    };
+    sight?.put({
+      uid: draft.id, grade, outline, score: null, grade_score: null, probabilities: null,
+      area_m2: null, review: "added", source: "analyst", version: 1, history: [],
+    });
+    outbox.add(draft);
+  };
+
+  const saveArea = async (outline: Polygon): Promise<void> => {
+    store.set({ saving: true });
+    try {
+      await api.addReviewedArea(page.id, outline);
+      stopDrawing();
+      await refreshAreas();
+      say("Area marked as fully reviewed.");
+    } catch (error) {
+      store.set({ saving: false }); // the drawing stays, so nothing is lost
+      fail(error);
+    }
+  };
+
+  const removeArea = async (id: string): Promise<void> => {
+    try {
+      await api.removeReviewedArea(id);
+      await refreshAreas();
+      say("The mark is removed. The decisions inside stay.");
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const cancel = async (): Promise<void> => {
+    try {
+      store.set({ progress: await api.cancel(page.id) });
+      say("Cancelling: workers stop after the tile they are on.");
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  /** Everything may have changed: read it all again. */
+  const reload = (): void => {
+    known.clear();
+    sight?.reload();
+    recount();
+    void refreshAreas();
+    void refreshList();
+    const { picked } = store.now;
+    if (picked) void pick(picked.uid);
+  };
+
+  const hearProgress = (progress: Assessment): void => {
+    const was = store.now.progress?.state;
+    store.set({ progress });
+    if (progress.state === "done" && was !== "done") {
+      if (was !== undefined) say("Done. Click a building, or press N for the next one.");
+      reload();
+    }
+  };
+
+  return {
+    store,
+    page,
+    /** Give the session its map; until then it only follows the progress. */
+    see(theSight: Sight, thePen: DrawingTool): void {
+      sight = theSight;
+      pen = thePen;
+      sight.look(store.now.view);
+      sight.showAreas(store.now.areas);
+      outbox.resume();
+      void refreshList();
+    },
+    hearProgress,
+    hearConnection(is: boolean): void {
+      const was = store.now.connected;
+      store.set({ connected: is });
+      if (is && !was && store.now.progress?.state === "done") reload();
+    },
+    /** Someone, perhaps ourselves, has decided on a building. */
+    async hearDecision({ building, version }: { building: string; version: number }): Promise<void> {
+      if (versionOf(building) >= version) return;
+      if (store.now.waiting.some(({ draft }) => draft.building === building)) return;
+      await comeBack(building);
+      recount();
+      if (store.now.picked?.uid === building) say("Someone has just changed this building.");
+    },
+    refreshAreas,
+    refreshList,
+    pick,
+    next,
+    decide,
+    undo,
+    cancel,
+    removeArea,
+    redraw(): void {
+      const { picked } = store.now;
+      if (picked && page.can_review) startDrawing({ is: "redraw", building: picked, outline: null });
+    },
+    add(): void {
+      if (page.can_review) startDrawing({ is: "add", grade: null, outline: null });
+    },
+    markArea(): void {
+      if (page.can_review) startDrawing({ is: "area", outline: null });
+    },
+    chooseGrade(grade: Grade): void {
+      const { drawing } = store.now;
+      if (drawing?.is === "add") store.set({ drawing: { ...drawing, grade } });
+    },
+    saveDrawing,
+    stopDrawing,
+    look(change: Partial<View>): void {
+      const view = { ...store.now.view, ...change };
+      store.set({ view });
+      sight?.look(view);
+    },
+    /** Either do it again on top of the other person's version, or leave theirs. */
+    settle(mine: boolean): void {
+      const { conflict } = store.now;
+      store.set({ conflict: null });
+      if (!conflict) return;
+      void pick(conflict.theirs.uid);
+      if (!mine) return say("Left as the other person decided.");
+      const { kind, grade, outline, reason } = conflict.draft;
+      send(conflict.theirs, kind, {
+        ...(grade ? { grade } : {}),
+        ...(outline ? { outline } : {}),
+        ...(reason ? { reason } : {}),
+      });
+    },
+    goTo: (bounds: Bounds): void => sight?.goTo(bounds),
+    setKeys: (keysOn: boolean): void => store.set({ keysOn }),
+    setAdvance: (advance: boolean): void => store.set({ advance }),
+  };
+}
+
+const middle = ([west, south, east, north]: Bounds): readonly [number, number] => [
+  (west + east) / 2,
+  (south + north) / 2,
+];
+
+const inside = (inner: Bounds, outer: Bounds): boolean =>
+  inner[0] >= outer[0] && inner[1] >= outer[1] && inner[2] <= outer[2] && inner[3] <= outer[3];
+
+const newest = ({ history }: Building) =>
+  history.reduce<Building["history"][number] | undefined>(
+    (latest, one) => (latest && latest.number > one.number ? latest : one),
+    undefined,
+  );
