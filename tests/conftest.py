@@ -1,7 +1,10 @@
 """Fixtures shared by every test. Rasters are made here, a few kilobytes each; none is stored."""
 
+import contextlib
 import os
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,11 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from tests import private_servers
+from tests.live import Stack, free_port, processes_of
+from tests.private_servers import Servers
 
 MakeGeotiff = Callable[..., Path]
+StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -61,18 +67,52 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[None]:
+def servers() -> Iterator[Servers]:
     """This session's own PostgreSQL and Redis, started by the first test that needs one."""
-    with private_servers.running():
-        yield
+    with private_servers.running() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(servers: None) -> None:
+def django_db_modify_db_settings(servers: Servers) -> None:
     """Start the servers before pytest-django makes the test database."""
 
 
 @pytest.fixture
-def redis_url(servers: None) -> str:
+def redis_url(servers: Servers) -> str:
     """The session's Redis, in redis-py's form."""
     return private_servers.REDIS_URL
+
+
+@pytest.fixture
+def worker(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
+    """Return a context manager that runs a real worker against the test database.
+
+    ``with worker(["detect"], UNOSAT_LEASE_SECONDS="3") as process: ...``. Keywords are more
+    environment. The block starts when the worker takes tasks and ends with the worker's end.
+    """
+    with processes_of(redis_url, tmp_path / "log") as stack:
+
+        @contextlib.contextmanager
+        def run(queues: list[str], **env: str) -> Iterator[subprocess.Popen[bytes]]:
+            process = stack.start_worker(*queues, **env)
+            try:
+                yield process
+            finally:
+                stack.kill_worker(process)
+
+        yield run
+
+
+@pytest.fixture
+def live_stack(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
+    """The whole application on the test database: web, beat, and a worker for light and ingest.
+
+    Tests start the others: ``live_stack.start_worker("detect")``. Logs lie in ``live_stack.logs``
+    and are printed when a process does not start.
+    """
+    with processes_of(redis_url, tmp_path / "log") as stack:
+        stack.start_web(free_port())
+        stack.start_beat()
+        stack.start_worker("light", "ingest")
+        yield stack

@@ -7,10 +7,12 @@ there. Several sessions may run at once, beside ``make run``: the process id kee
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from unosat.ops import broker, postgres
+from unosat.ops import broker, postgres, processes
 from unosat.ops.folders import Folders, prepare_folders, temporary_test_folder
 
 FOLDER = temporary_test_folder()
@@ -21,22 +23,43 @@ REDIS_URL = broker.url(FOLDERS)
 STORE = FOLDER / "store"
 
 
+@dataclass(slots=True)
+class Servers:
+    """The running servers; a test of faults may stop them and start them again.
+
+    Attributes:
+        database: PostgreSQL's process.
+        queue: Redis's process.
+    """
+
+    database: subprocess.Popen[bytes]
+    queue: subprocess.Popen[bytes]
+
+    def restart_queue(self) -> None:
+        """Kill Redis and start it again, empty: everything that was queued is lost."""
+        processes.kill_session(self.queue)
+        self.queue = broker.start(FOLDERS, throwaway=True)
+
+    def restart_database(self) -> None:
+        """Stop PostgreSQL and start it again; every connection breaks."""
+        postgres.stop(self.database)
+        self.database = postgres.start(CLUSTER)
+
+
 @contextlib.contextmanager
-def running() -> Iterator[None]:
+def running() -> Iterator[Servers]:
     """Both servers, until the block ends; then nothing of them is left."""
     _remove_remainders()
     FOLDER.mkdir(mode=0o711)
-    prepare_folders(FOLDER)
-    STORE.mkdir()
-    database = postgres.start(CLUSTER)
     try:
-        queue = broker.start(FOLDERS, throwaway=True)
-        try:
-            yield
-        finally:
-            broker.stop(queue)
+        prepare_folders(FOLDER)
+        STORE.mkdir()
+        with contextlib.ExitStack() as stack:
+            servers = Servers(postgres.start(CLUSTER), broker.start(FOLDERS, throwaway=True))
+            stack.callback(lambda: postgres.stop(servers.database))
+            stack.callback(lambda: broker.stop(servers.queue))
+            yield servers
     finally:
-        postgres.stop(database)
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 

@@ -33,3 +33,9 @@ class AlreadyRunning(StartError):
     """Another supervisor holds the lock of this folder."""
 
     user_message = "The application is already running here."
+
+
+class PortTaken(StartError):
+    """No port is left to listen on."""
+
+    user_message = "The port is in use by something else. Set UNOSAT_PORT to a free one."

@@ -1,0 +1,34 @@
+# One line per job. `run` and `test` do all of their own set-up.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+SOURCES := detection unosat tests benchmarks
+
+.PHONY: run test check bench lock format
+
+run:    ## start everything, print the address
+	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
+
+test: check    ## everything that must pass before a change lands
+	$(PYTHON) -m pytest --ignore=tests/browser
+	cd frontend && npm run --silent test
+	$(PYTHON) -m pytest tests/browser
+
+check:    ## style, types, import directions, locks
+	@unosat/ops/bootstrap.sh test
+	$(PYTHON) -m ruff check manage.py $(SOURCES)
+	$(PYTHON) -m ruff format --check manage.py $(SOURCES)
+	$(PYTHON) -m mypy manage.py $(SOURCES)
+	.venv/bin/lint-imports
+	cd frontend && npm run --silent check
+	$(PYTHON) -m unosat.ops.locks check
+
+bench:    ## measurements; never part of test
+	@unosat/ops/bootstrap.sh server
+	$(PYTHON) -m benchmarks
+
+lock:    ## pin again what pyproject.toml asks for
+	@unosat/ops/bootstrap.sh lock
+
+format:    ## let ruff rewrite what it can
+	$(PYTHON) -m ruff check --fix manage.py $(SOURCES)
+	$(PYTHON) -m ruff format manage.py $(SOURCES)
