@@ -90,6 +90,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 UNOSAT_LEASE_SECONDS = env.int("UNOSAT_LEASE_SECONDS", default=30)  # silence that means death
 UNOSAT_SHARD_SECONDS = env.int("UNOSAT_SHARD_SECONDS", default=60)  # lost at most when one dies
+UNOSAT_BATCH_SIZE = env.int("UNOSAT_BATCH_SIZE", default=1)  # tiles at once; 8 suits a GPU
+UNOSAT_TRAINING_STEPS = env.int("UNOSAT_TRAINING_STEPS", default=240)  # of one retraining
 UNOSAT_DEVICE = env.str("UNOSAT_DEVICE", default="auto")  # of detection workers: cpu, cuda
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

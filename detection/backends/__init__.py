@@ -31,10 +31,15 @@ def load_detector(folder: Path, *, device: str = "auto") -> Detector:
         detector = getattr(import_module(module), name)
     except ImportError as error:
         raise ModelUnavailable(f"engine {engine} is not installed: {error}") from error
-    return cast("Detector", detector(folder, device=_device(device)))
+    return cast("Detector", detector(folder, device=choose_device(device)))
 
 
-def _device(wanted: str) -> str:
+def choose_device(wanted: str) -> str:
+    """What torch calls the device that was asked for; "auto" is a GPU where there is one.
+
+    Raises:
+        ModelUnavailable: a GPU was asked for and there is none.
+    """
     import torch
 
     if wanted == "auto":

@@ -127,3 +127,22 @@ class TrainingRun(models.Model):
 
     def __str__(self) -> str:
         return f"training run {self.pk}: {self.state}"
+
+
+class Activation(models.Model):
+    """Who made which version active, and when. Append-only."""
+
+    organisation = models.ForeignKey(
+        Organisation, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="activations")
+    replaced = models.ForeignKey(
+        ModelVersion, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    user = models.ForeignKey(  # null: the first model of a new installation
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.version_id} by {self.user_id} at {self.made_at}"
