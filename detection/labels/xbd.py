@@ -118,7 +118,7 @@ def _load(image_path: Path, label: Path, row: Mapping[str, str]) -> Chip:
         name=label.stem,
         event=event_of(scene),
         cluster=row.get("cluster", scene),
-        pixel_size_m=float(row.get("gsd", image.pixel_size_m or USUAL_PIXEL_SIZE_M)),
+        pixel_size_m=float(row.get("gsd") or image.pixel_size_m or USUAL_PIXEL_SIZE_M),
     )
 
 
