@@ -1,0 +1,187 @@
+"""Score a model as it is used: each scene goes through the whole pipeline, file to outlines."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize, shapes
+from shapely.affinity import affine_transform
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from detection.detector import Detector
+from detection.errors import BadLabels, EmptyImage
+from detection.grades import MODEL_GRADES
+from detection.pipeline import DetectionOptions, detect_scene
+from detection.training.chips import IGNORED_GRADE, Chip, ChipSource
+from detection.training.metrics import (
+    Drawn,
+    Found,
+    Matches,
+    PixelCounts,
+    Report,
+    SceneCounts,
+    choose_operating_score,
+    count_pixels,
+    match,
+    summarise,
+)
+
+OnScene = Callable[[int, int], None]  # scenes done, scenes in all; may raise Cancelled
+
+LEAST_SCORE = 0.02  # average precision wants the unsure ones too
+SOMEWHERE = "EPSG:32631"  # chips have lost their place on the ground; any metric CRS serves
+ORIGIN = (500_000.0, 0.0)
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a model scored.
+
+    Attributes:
+        model: ``name@version``.
+        operating_score: all but average precision counts detections at or above it.
+        reports: by event, and for ``ALL`` together.
+    """
+
+    model: str
+    operating_score: float
+    reports: dict[str, Report]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One scene after detection; its image is gone."""
+
+    event: str
+    drawn: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+    found: Found
+    matches: Matches
+
+
+def evaluate(
+    detector: Detector,
+    scenes: Sequence[ChipSource],
+    *,
+    operating_score: float | None = None,
+    on_scene: OnScene | None = None,
+) -> Evaluation:
+    """Score a model on labelled scenes.
+
+    Args:
+        detector: the model.
+        scenes: at least one, with outlines of single buildings.
+        operating_score: score above which detections count; the model's own unless given. Below
+            0, the score is chosen on these scenes.
+        on_scene: hears of every scene.
+
+    Raises:
+        BadLabels: there is no scene, or labels do not tell touching buildings apart.
+        Cancelled: raised by ``on_scene``, passed on.
+    """
+    if not scenes:
+        raise BadLabels("no scenes to evaluate on")
+    seen = []
+    for done, source in enumerate(scenes, start=1):
+        seen.append(_look(detector, source.load()))
+        if on_scene:
+            on_scene(done, len(scenes))
+    score = detector.spec.operating_score if operating_score is None else operating_score
+    if score < 0:
+        score = choose_operating_score([one.matches for one in seen])
+    counts = [(one.event, _count(one, score)) for one in seen]
+    events = sorted({event for event, _ in counts})
+    reports = {event: summarise([c for e, c in counts if e == event]) for event in events}
+    reports[ALL] = summarise([c for _, c in counts])
+    return Evaluation(detector.spec.label, score, reports)
+
+
+def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
+    """Detect buildings in a chip through the whole pipeline.
+
+    Returns:
+        Outlines in the chip's own pixels (column, row).
+    """
+    _, height, width = chip.image.shape
+    k = chip.pixel_size_m
+    grid = Affine(k, 0, ORIGIN[0], 0, -k, ORIGIN[1])
+    with tempfile.TemporaryDirectory(prefix="evaluate-") as folder:
+        path = Path(folder) / "scene.tif"
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            width=width,
+            height=height,
+            count=len(chip.image),
+            dtype="uint8",
+            crs=SOMEWHERE,
+            transform=grid,
+            photometric="RGB",
+        ) as dataset:
+            dataset.write(chip.image)
+        try:
+            found = detect_scene(path, detector, DetectionOptions(min_score=min_score)).footprints
+        except EmptyImage:  # a chip of nothing but nodata: there is nothing to find
+            found = []
+    back = ~grid
+    shift = [back.a, back.b, back.d, back.e, back.c, back.f]
+    return Found(
+        [affine_transform(footprint.outline, shift) for footprint in found],
+        np.array([MODEL_GRADES.index(f.grade) for f in found], np.int8),
+        np.array([f.score for f in found], np.float64),
+    )
+
+
+def drawn_of(chip: Chip) -> Drawn:
+    """A chip's labels as outlines in its own pixels."""
+    parts: dict[int, list[BaseGeometry]] = {}
+    for ring, number in shapes(chip.instances, chip.instances > 0):
+        parts.setdefault(int(number), []).append(shape(ring))
+    known = [n for n in sorted(parts) if chip.grades[n - 1] != IGNORED_GRADE]
+    unknown = chip.ignore.astype(np.uint8)
+    ignored = shapely.union_all([shape(ring) for ring, _ in shapes(unknown, chip.ignore)])
+    return Drawn(
+        [shapely.union_all(parts[number]) for number in known],
+        np.array([chip.grades[number - 1] for number in known], np.int8),
+        ignored,
+    )
+
+
+def _look(detector: Detector, chip: Chip) -> _Seen:
+    if chip.semantic:
+        raise BadLabels(f"{chip.name}: touching buildings are not told apart")
+    found = detect_chip(detector, chip, min_score=LEAST_SCORE)
+    grades = np.concatenate([[0], np.maximum(chip.grades.astype(int) + 1, 0)])
+    ungraded = np.concatenate([[False], chip.grades < 0])[chip.instances]
+    return _Seen(
+        event=chip.event,
+        drawn=grades[chip.instances].astype(np.uint8),
+        known=~(chip.ignore | ungraded),
+        found=found,
+        matches=match(drawn_of(chip), found),
+    )
+
+
+def _count(seen: _Seen, operating_score: float) -> SceneCounts:
+    painted = _paint(seen.found, operating_score, seen.drawn.shape)
+    pixels: PixelCounts = count_pixels(painted, painted, seen.drawn, seen.known)
+    return SceneCounts.of(seen.matches, pixels, operating_score)
+
+
+def _paint(found: Found, operating_score: float, size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Found buildings as an xView2 picture: 0, or 1 to 4; the surest is on top."""
+    order = [int(i) for i in np.argsort(found.scores) if found.scores[i] >= operating_score]
+    if not order:
+        return np.zeros(size, np.uint8)
+    drawn = [(found.outlines[i], int(found.grades[i]) + 1) for i in order]
+    painted: NDArray[np.uint8] = rasterize(drawn, out_shape=size, dtype="uint8")
+    return painted

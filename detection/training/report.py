@@ -1,0 +1,241 @@
+"""Scores for people and for programs: a table, JSON, a page of pictures, and the model card."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detection.grades import MODEL_GRADES
+from detection.training.evaluate import ALL, Evaluation
+from detection.training.metrics import SCORE_NAMES, Report, Score
+from detection.weights import read_card, write_card
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKDOWN = "card.md"
+WORDS = {
+    "building_ap50": "Building AP50",
+    "building_precision": "Building precision",
+    "building_recall": "Building recall",
+    "building_f1": "Building F1",
+    "damaged_precision": "Damaged precision",
+    "damaged_recall": "Damaged recall",
+    "damaged_f1": "Damaged F1",
+    "f1_no_damage": "F1 no damage",
+    "f1_minor_damage": "F1 minor damage",
+    "f1_major_damage": "F1 major damage",
+    "f1_destroyed": "F1 destroyed",
+    "xview2": "xView2 score",
+    "xview2_localisation": "xView2 localisation",
+    "xview2_damage": "xView2 damage",
+    "xview2_no_damage": "xView2 no damage",
+    "xview2_minor_damage": "xView2 minor damage",
+    "xview2_major_damage": "xView2 major damage",
+    "xview2_destroyed": "xView2 destroyed",
+}
+LIMITS = (
+    "A preliminary analysis, not validated in the field: never the only ground for a decision "
+    "about people, aid or money.",
+    "Made for vertical views in visible light at the pixel size above; not for radar, night or "
+    "thermal images, nor for oblique photographs.",
+    "Sees roofs from above: damage to walls, inside, or by water without a trace is missed.",
+    "Learned from few events (see the data); in other regions, building styles and kinds of "
+    "disaster expect lower scores than those below.",
+    "Minor and major damage are told apart poorly: read them as damaged, and have them reviewed.",
+    "Not for choosing targets, and not for judging single households without a person's review.",
+    "Not for commercial use: the labels it learned from are CC BY-NC-SA 4.0.",
+)
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as plain JSON values; scores rounded to four places."""
+    return {
+        "model": evaluation.model,
+        "operating_score": evaluation.operating_score,
+        "events": {name: _report(report) for name, report in evaluation.reports.items()},
+    }
+
+
+def to_table(evaluation: Evaluation) -> str:
+    """An evaluation as text: one column per event and one for all, one line per score."""
+    names = list(evaluation.reports)
+    head = ["", *names]
+    lines = [
+        ["scenes", *(str(evaluation.reports[name].scenes) for name in names)],
+        ["buildings", *(str(evaluation.reports[name].buildings) for name in names)],
+    ]
+    for score in SCORE_NAMES:
+        cells = [_cell(evaluation.reports[name].scores[score]) for name in names]
+        lines.append([WORDS[score], *cells])
+    title = f"{evaluation.model} at operating score {evaluation.operating_score:.2f}"
+    note = "In brackets: 90 % interval over scenes. All but AP50 at the operating score."
+    confusion = _confusion_text(evaluation.reports[ALL])
+    return "\n".join([title, "", *_aligned([head, *lines]), "", *confusion, "", note])
+
+
+def update_card(folder: Path, evaluation: Evaluation, *, data: str) -> None:
+    """Write scores and limits into a model's card, and the card as Markdown beside it.
+
+    Args:
+        folder: the model folder; its card must exist.
+        evaluation: of this model.
+        data: what it was evaluated on, in a few words, such as "xbd, split val".
+
+    Raises:
+        ModelUnavailable: there is no card.
+    """
+    card = read_card(folder)
+    scores = to_json(evaluation)
+    del scores["model"]
+    card |= {
+        "operating_score": evaluation.operating_score,
+        "scores": {"on": data, "at": datetime.now(UTC).isoformat(timespec="seconds"), **scores},
+        "limits": list(card.get("limits", LIMITS)),
+    }
+    write_card(folder, card)
+    (folder / MARKDOWN).write_text(card_markdown(card), encoding="utf-8")
+
+
+def card_markdown(card: dict[str, Any]) -> str:
+    """A model card for people, made from the one for programs."""
+    kind = "one image, after the disaster" if card["input_kind"] == "after" else "before and after"
+    lines = [
+        f"# {card['name']}@{card['version']}",
+        "",
+        f"- Input: {kind}, red, green, blue; {card['pixel_size_m']} m per pixel, others are "
+        "resampled",
+        f"- Weights: SHA-256 `{card['sha256']}`, licence {card['licence']}",
+        f"- Operating score: {card['operating_score']} (buildings below it are not reported)",
+        f"- Made: {card.get('created', 'unknown')}",
+        "",
+        "## Learned from",
+        "",
+        *_data_lines(card.get("data", {})),
+        "",
+        "## Must not be used for, and limits",
+        "",
+        *(f"- {sentence}" for sentence in card.get("limits", ())),
+        "",
+        *_score_lines(card.get("scores")),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw_page(evaluation: Evaluation, path: Path) -> None:
+    """Draw scores with their intervals, and the confusion matrix, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 7), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    _draw_bars(left, evaluation)
+    _draw_confusion(right, evaluation.reports[ALL])
+    figure.savefig(path, dpi=110)
+
+
+def _draw_bars(axes: "Axes", evaluation: Evaluation) -> None:
+    height = 0.8 / len(evaluation.reports)
+    for column, (name, report) in enumerate(evaluation.reports.items()):
+        places = [row + column * height for row in range(len(SCORE_NAMES))]
+        scores = [report.scores[score_name] for score_name in SCORE_NAMES]
+        values = [score.value or 0.0 for score in scores]
+        axes.barh(places, values, height, color=f"C{column}", alpha=0.75, label=name)
+        for y, score in zip(places, scores, strict=True):
+            if score.low is not None and score.high is not None:
+                axes.plot([score.low, score.high], [y, y], color="black", linewidth=1)
+    axes.set_yticks(range(len(SCORE_NAMES)), [WORDS[name] for name in SCORE_NAMES])
+    axes.set_xlim(0, 1)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower right")
+    axes.set_title(f"{evaluation.model} at operating score {evaluation.operating_score:.2f}")
+
+
+def _draw_confusion(axes: "Axes", report: Report) -> None:
+    shares = [[cell / max(1, sum(row)) for cell in row] for row in report.confusion]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    words = [grade.value.replace("_", " ") for grade in MODEL_GRADES]
+    axes.set_xticks(range(5), [*words, "missed"], rotation=40, ha="right")
+    axes.set_yticks(range(5), [*words, "none there"])
+    for y, counts in enumerate(report.confusion):
+        for x, count in enumerate(counts):
+            dark = shares[y][x] > 0.5
+            axes.text(x, y, str(count), ha="center", color="white" if dark else "black")
+    axes.set_xlabel("found")
+    axes.set_ylabel("drawn")
+    axes.set_title("Buildings, all events")
+
+
+def _report(report: Report) -> dict[str, Any]:
+    return {
+        "scenes": report.scenes,
+        "buildings": report.buildings,
+        "buildings_per_grade": {
+            grade.value: count for grade, count in zip(MODEL_GRADES, report.grades, strict=True)
+        },
+        "scores": {
+            name: {key: _rounded(value) for key, value in asdict(score).items()}
+            for name, score in report.scores.items()
+        },
+        "confusion": [list(row) for row in report.confusion],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _cell(score: Score) -> str:
+    if score.value is None:
+        return "-"
+    if score.low is None or score.high is None:
+        return f"{score.value:.3f}"
+    return f"{score.value:.3f} [{score.low:.2f}-{score.high:.2f}]"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+
+
+def _confusion_text(report: Report) -> list[str]:
+    words = [grade.value for grade in MODEL_GRADES]
+    rows = [["drawn \\ found", *words, "missed"]]
+    for name, counts in zip([*words, "none there"], report.confusion, strict=True):
+        rows.append([name, *(str(count) for count in counts)])
+    rows[-1][-1] = "-"
+    return _aligned(rows)
+
+
+def _data_lines(data: Any) -> list[str]:  # noqa: ANN401 (a card is JSON)
+    if isinstance(data, dict) and data:
+        return [f"- {name}: {words}" for name, words in data.items()]
+    if isinstance(data, list) and data:
+        return [f"- {words}" for words in data]
+    return [f"- {data}" if data else "- not recorded"]
+
+
+def _score_lines(scores: dict[str, Any] | None) -> list[str]:
+    if not scores:
+        return ["## Scores", "", "Not evaluated yet."]
+    events = scores["events"]
+    heads = [f"{name} ({report['scenes']} scenes)" for name, report in events.items()]
+    lines = [
+        f"## Scores on {scores['on']}",
+        "",
+        "Value and 90 % bootstrap interval over scenes. AP50 uses all detections, everything else "
+        "those above the operating score. Un-classified buildings are left out.",
+        "",
+        f"| | {' | '.join(heads)} |",
+        "|---" * (len(events) + 1) + "|",
+    ]
+    for name in SCORE_NAMES:
+        cells = [_cell(Score(**report["scores"][name])) for report in events.values()]
+        lines.append(f"| {WORDS[name]} | " + " | ".join(cells) + " |")
+    words = [grade.value for grade in MODEL_GRADES]
+    lines += ["", "All events, drawn (rows) against found (columns):", ""]
+    lines += ["| | " + " | ".join([*words, "missed"]) + " |", "|---" * 6 + "|"]
+    for name, row in zip([*words, "none there"], events[ALL]["confusion"], strict=True):
+        lines.append(f"| {name} | " + " | ".join(str(count) for count in row) + " |")
+    return lines
