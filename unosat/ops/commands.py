@@ -19,14 +19,15 @@ def beat_command() -> list[str]:
     return [*CELERY, "beat", "--scheduler", "celery.beat:Scheduler", "--pidfile="]
 
 
-def worker_command(queues: Sequence[str], *, name: str) -> list[str]:
+def worker_command(queues: Sequence[str], *, name: str, log_level: str = "INFO") -> list[str]:
     """A worker with one pool child, because torch may start only in the child.
 
     Args:
         queues: some of ``QUEUES``. "light" (outbox, sweeper) has a worker of its own in
             production, so that no long conversion holds it up.
         name: unlike any other worker's.
+        log_level: Celery's; at INFO every task is two lines.
     """
     pool = ["--pool", "prefork", "--concurrency", "1"]
-    calm = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    calm = ["--without-gossip", "--without-mingle", "--loglevel", log_level]
     return [*CELERY, "worker", "-Q", ",".join(queues), "-n", f"{name}@%h", *pool, *calm]

@@ -116,7 +116,8 @@ def _lock(path: Path) -> Iterator[TextIO]:
 
 
 def _run(var: Path, lock: TextIO, stopping: threading.Event) -> None:
-    address = Address(os.environ.get("UNOSAT_HOST", LOOPBACK[0]), _port())
+    host = os.environ.get("UNOSAT_HOST", LOOPBACK[0])
+    address = Address(host, _port(host))
     folders = prepare_folders(var)
     keys = load_secrets(var / "secrets.json")
     env = os.environ | made_environment(folders, keys, address)
@@ -259,7 +260,7 @@ def answers(address: Address) -> bool:
         return False
 
 
-def _port() -> int:
+def _port(host: str) -> int:
     """The port asked for, or the first free one.
 
     Raises:
@@ -271,7 +272,7 @@ def _port() -> int:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
-                probe.bind((LOOPBACK[0], port))
+                probe.bind((host, port))
                 return port
     raise PortTaken(wanted or f"{FIRST_PORT} to {LAST_PORT}")
 
@@ -294,7 +295,9 @@ def _children(address: Address, env: dict[str, str], folders: Folders) -> list[S
         return lambda: processes.start(guarded, log=log, env=env, cwd=PROJECT)
 
     commands = {"web": web_command(address.host, address.port), "beat": beat_command()}
-    commands |= {queue: worker_command([queue], name=queue) for queue in QUEUES}
+    for queue in QUEUES:  # the light queue has a task every 2 seconds: no line for each
+        level = "WARNING" if queue == "light" else "INFO"
+        commands[queue] = worker_command([queue], name=queue, log_level=level)
     return [Service(name, starter(name, command)) for name, command in commands.items()]
 
 

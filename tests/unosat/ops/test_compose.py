@@ -1,0 +1,141 @@
+"""No Docker engine is needed: what docker-compose.yml names must exist in this project."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unosat.ops.commands import QUEUES, beat_command, web_command, worker_command
+
+PROJECT = Path(__file__).resolve().parents[3]
+TEXT = (PROJECT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+# documented by the images themselves
+OF_IMAGES = {
+    "database": {"POSTGRES_PASSWORD"},
+    "redis": {"REDISCLI_AUTH"},
+}
+SECRETS = {
+    "UNOSAT_SECRET_KEY",
+    "UNOSAT_DATABASE_PASSWORD",
+    "UNOSAT_DATABASE_ADMIN_PASSWORD",
+    "UNOSAT_REDIS_PASSWORD",
+}
+
+
+def test_every_part_of_the_application_is_a_service() -> None:
+    assert set(SERVICES) == {"database", "redis", "migrate", "web", "beat", *QUEUES}
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_worker_is_started_as_make_run_starts_it(queue: str) -> None:
+    level = "WARNING" if queue == "light" else "INFO"
+
+    command = worker_command([queue], name=queue, log_level=level)
+
+    assert SERVICES[queue]["command"][1:] == command[1:]
+
+
+def test_web_and_beat_are_started_as_make_run_starts_them() -> None:
+    assert SERVICES["web"]["command"][1:] == web_command("0.0.0.0", 8000)[1:]  # noqa: S104
+    assert SERVICES["beat"]["command"][1:] == beat_command()[1:]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_modules_and_scripts_of_a_command_exist(name: str) -> None:
+    command = OURS[name]["command"]
+
+    assert command[0] == "python"
+    if command[1] == "-m":
+        importlib.import_module(command[2])
+    else:
+        assert (PROJECT / command[1]).is_file()
+    for module, _, attribute in (part.partition(":") for part in command if ":" in part):
+        assert hasattr(importlib.import_module(module), attribute)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_options_of_a_command_exist(name: str) -> None:
+    command = OURS[name]["command"]
+    options = {part.split("=")[0] for part in command if part.startswith("--")}
+
+    subcommand = [part for part in command[3:] if part in {"worker", "beat"}]
+    if command[1] == "-m":
+        help_command = [*command[1:3], *subcommand, "--help"]
+    else:
+        help_command = [*command[1:3], "--help"]
+    answer = subprocess.run(
+        [sys.executable, *help_command], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+
+    assert options <= set(re.findall(r"--[a-z][a-z-]+", answer.stdout))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_variables_of_our_processes_are_read_by_the_settings(name: str) -> None:
+    settings = (PROJECT / "unosat" / "settings.py").read_text()
+
+    for variable in OURS[name]["environment"]:
+        assert f'"{variable}"' in settings
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_other_variables_are_those_of_the_images_or_of_our_script(name: str) -> None:
+    script = (PROJECT / ".docker" / "make-database.sh").read_text()
+
+    for variable in SERVICES[name]["environment"]:
+        assert variable in OF_IMAGES[name] or f"${variable}" in script
+
+
+def test_secrets_have_no_default() -> None:
+    named = dict(re.findall(r"\$\{([A-Z_]+)(:?[-?]?)", TEXT))
+
+    assert set(named) >= SECRETS
+    assert {name for name, sign in named.items() if sign == ":?"} >= SECRETS
+
+
+def test_the_files_that_are_built_from_and_mounted_exist() -> None:
+    for service in OURS.values():
+        assert (PROJECT / service["build"]["dockerfile"]).is_file()
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (PROJECT / source).exists() if "/" in source else source in COMPOSE["volumes"]
+
+
+def test_a_service_waits_only_for_services_that_exist() -> None:
+    for service in SERVICES.values():
+        assert set(service.get("depends_on", {})) <= set(SERVICES)
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.web", "Dockerfile.worker"])
+def test_what_a_dockerfile_copies_exists_and_is_not_ignored(name: str) -> None:
+    allowed = (PROJECT / ".dockerignore").read_text().splitlines()
+    copies = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", (PROJECT / ".docker" / name).read_text(), re.M
+    )
+
+    for source in " ".join(copies).split():
+        assert (PROJECT / source).exists()
+        top = source.split("/")[0]
+        assert any(line.startswith(f"!{top}") for line in allowed)
+
+
+def test_the_web_image_holds_no_torch_and_the_worker_image_does() -> None:
+    pinned = {
+        name: (PROJECT / "requirements" / f"{name}.lock").read_text() for name in ("web", "worker")
+    }
+
+    assert "torch==" not in pinned["web"]
+    assert "torch==" in pinned["worker"]
+    for name in pinned:
+        assert (
+            f"requirements/{name}.lock" in (PROJECT / ".docker" / f"Dockerfile.{name}").read_text()
+        )
