@@ -86,6 +86,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     "max_retries": 1,  # a web request does not wait for a broker that is away: the outbox does
+    "interval_start": 0,  # seconds
     "socket_connect_timeout": 2,
 }
 UNOSAT_LEASE_SECONDS = env.int("UNOSAT_LEASE_SECONDS", default=30)  # silence that means death

@@ -1,5 +1,98 @@
-"""HTTP for assessments: parse, call, answer."""
+"""HTTP for assessments: parse, call, answer. Their event stream is in streams.py."""
 
-from ninja import Router
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Header, Query, Router, Schema, Status
+from pydantic import Field
+
+from unosat.accounts.actors import actor_of
+from unosat.assessments import selectors, services
+from unosat.assessments.selectors import Progress
+from unosat.assessments.services import AssessmentRequest
 
 router = Router(tags=["assessments"])
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class AssessmentIn(Schema):
+    """Which scene to analyse; ``min_score`` left out is the model's own."""
+
+    scene: UUID
+    before_scene: UUID | None = None
+    min_score: Fraction | None = None
+    name: Annotated[str, Field(max_length=255)] = ""
+
+
+class AssessmentOut(Schema):
+    """An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed"."""
+
+    id: UUID
+    name: str
+    state: str
+    tiles_total: int
+    tiles_done: int
+    tiles_empty: int
+    tiles_not_analysed: int
+    shards_total: int
+    shards_done: int
+    footprints_found: int
+    seconds_left: float | None
+    failure_code: str
+    failure_message: str
+    model: str
+    operating_score: float | None
+    min_score: float | None
+    scene: UUID
+    scene_name: str
+    event: UUID
+    synthetic: bool
+    bounds: tuple[float, float, float, float] | None
+    warnings: list[str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@router.post("/assessments", response={202: AssessmentOut})
+def start_assessment(
+    request: HttpRequest,
+    wanted: AssessmentIn,
+    idempotency_key: Annotated[str, Header(alias="Idempotency-Key", max_length=120)] = "",
+) -> Status[Progress]:
+    """Start analysing a scene. The same ``Idempotency-Key`` twice is one assessment."""
+    asked = AssessmentRequest(
+        scene=wanted.scene,
+        before_scene=wanted.before_scene,
+        min_score=wanted.min_score,
+        name=wanted.name,
+        idempotency_key=idempotency_key,
+    )
+    row = services.create_assessment(actor_of(request), asked)
+    return Status(202, selectors.progress(row))
+
+
+@router.get("/assessments", response=list[AssessmentOut])
+def list_assessments(
+    request: HttpRequest,
+    scene: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> list[Progress]:
+    """The organisation's assessments, newest first."""
+    rows = selectors.assessments(actor_of(request), scene_id=scene, limit=limit)
+    return [selectors.progress(row) for row in rows]
+
+
+@router.get("/assessments/{uuid:assessment_id}", response=AssessmentOut)
+def get_assessment(request: HttpRequest, assessment_id: UUID) -> Progress:
+    """One assessment, and how far it is."""
+    return selectors.progress(selectors.assessment(actor_of(request), assessment_id))
+
+
+@router.post("/assessments/{uuid:assessment_id}/cancel", response=AssessmentOut)
+def cancel_assessment(request: HttpRequest, assessment_id: UUID) -> Progress:
+    """Stop it; nothing of it is stored. 409 if it has ended already."""
+    return selectors.progress(services.cancel_assessment(actor_of(request), assessment_id))

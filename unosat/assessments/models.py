@@ -45,7 +45,8 @@ class Assessment(models.Model):
     failure_code = models.CharField(max_length=40, blank=True)
     failure_message = models.CharField(max_length=400, blank=True)
     options = models.JSONField(default=dict)
-    plan = models.JSONField(null=True, blank=True)
+    plan = models.JSONField(null=True, blank=True)  # the engine's text, as one JSON string
+    metadata = models.JSONField(default=dict)  # what the engine said of itself and the scene
     tiles_total = models.PositiveIntegerField(default=0)
     tiles_done = models.PositiveIntegerField(default=0)
     tiles_empty = models.PositiveIntegerField(default=0)

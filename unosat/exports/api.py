@@ -1,5 +1,49 @@
 """HTTP for exports: parse, call, answer."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import IO
+from uuid import UUID
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Router
 
+from unosat.accounts.actors import actor_of
+from unosat.exports import services
+from unosat.exports.services import Choice, Only, Rejected
+
 router = Router(tags=["exports"])
+
+PIECE_BYTES = 256 * 1024
+
+
+@router.get("/assessments/{uuid:assessment_id}/download")
+def download(
+    request: HttpRequest, assessment_id: UUID, only: Only = "all", rejected: Rejected = "include"
+) -> StreamingHttpResponse:
+    """The buildings as they stand, as a GeoJSON file whose metadata says what it is.
+
+    ``only=reviewed`` leaves out what nobody decided on; ``rejected=leave_out`` what was found
+    to be no building. Otherwise rejected ones are in it, each with ``"review": "rejected"``.
+    """
+    actor, choice = actor_of(request), Choice(only=only, rejected=rejected)
+    name = services.file_name(actor, assessment_id, choice)
+    file = services.write_geojson(actor, assessment_id, choice)
+    pieces = _pieces_later(file) if isinstance(request, ASGIRequest) else _pieces(file)
+    response = StreamingHttpResponse(pieces, content_type="application/geo+json")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+async def _pieces_later(file: IO[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+            yield piece

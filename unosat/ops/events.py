@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,9 +35,9 @@ def publish(topic: str, event: str, data: dict[str, Any]) -> None:
     transaction.on_commit(partial(_send, topic, event, data), robust=True)
 
 
-def publish_state(topic: str, state: Callable[[], dict[str, Any]]) -> None:
+def publish_state(topic: str, state: Callable[[], dict[str, Any] | None]) -> None:
     """Publish a ``progress`` event whose data is asked for after the commit."""
-    transaction.on_commit(lambda: _send(topic, "progress", state()), robust=True)
+    transaction.on_commit(partial(_send_state, topic, state), robust=True)
 
 
 def stream(topic: str, state: Callable[[], dict[str, Any] | None]) -> StreamingHttpResponse:
@@ -106,14 +106,14 @@ class _Switchboard:
         self._reader: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
-    def following(self, topic: str) -> "contextlib._GeneratorContextManager[asyncio.Queue[News]]":  # type: ignore[misc]
+    def following(self, topic: str) -> "Iterator[asyncio.Queue[News]]":
         """Collect the news of a topic in a queue while the block runs."""
         queue: asyncio.Queue[News] = asyncio.Queue(UNREAD_AT_MOST)
         self._queues.setdefault(topic, set()).add(queue)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.get_running_loop().create_task(self._read())
         try:
-            yield queue  # type: ignore[misc]
+            yield queue
         finally:
             self._queues[topic].discard(queue)
             if not self._queues[topic]:
@@ -124,14 +124,17 @@ class _Switchboard:
     async def _read(self) -> None:
         while True:
             try:
-                async with redis.asyncio.from_url(settings.UNOSAT_REDIS_URL) as client:
-                    async with client.pubsub() as subscription:
-                        await subscription.psubscribe(f"{PREFIX}*")
-                        async for message in subscription.listen():
-                            self._deliver(message)
+                await self._listen()
             except (redis.RedisError, OSError):
                 log.warning("news reader lost Redis", exc_info=True)
                 await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen(self) -> None:
+        client = redis.asyncio.from_url(settings.UNOSAT_REDIS_URL)
+        async with client, client.pubsub() as subscription:
+            await subscription.psubscribe(f"{PREFIX}*")
+            async for message in subscription.listen():
+                self._deliver(message)
 
     def _deliver(self, message: dict[str, Any]) -> None:
         if message["type"] != "pmessage":
@@ -155,6 +158,12 @@ def _client(url: str) -> "redis.Redis":
     return redis.Redis.from_url(
         url, socket_timeout=PUBLISH_SECONDS, socket_connect_timeout=PUBLISH_SECONDS
     )
+
+
+def _send_state(topic: str, state: Callable[[], dict[str, Any] | None]) -> None:
+    data = state()
+    if data is not None:
+        _send(topic, "progress", data)
 
 
 def _send(topic: str, event: str, data: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ class Refusal(Protocol):
     user_message: str
 
 
-def enqueue(kind: str, subject_id: UUID, organisation_id: Any = None) -> Job:
+def enqueue(kind: str, subject_id: UUID, organisation_id: UUID | None = None) -> Job:
     """Record a job and queue it at commit; asked twice for one subject, it is one job."""
     try:
         with transaction.atomic():
@@ -116,7 +116,7 @@ def fail(lease: Lease, code: str, message: str, why: str) -> None:
     with transaction.atomic():
         if not leases.finish(lease, "failed", failure_code=code, failure_message=message):
             return
-        job = Job.objects.get(pk=lease.pk)
+        job = Job.objects.get(pk=str(lease.pk))
         import_string(KINDS[job.kind].on_failed)(job.subject_id, code, message)
     log.warning(
         "job failed",

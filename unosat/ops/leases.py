@@ -63,12 +63,12 @@ def claim(model: type[models.Model], pk: int | UUID) -> Lease | None:
     return Lease(model, pk, seen + 1) if won else None
 
 
-def renew(lease: Lease, **facts: Any) -> bool:
+def renew(lease: Lease, **facts: Any) -> bool:  # noqa: ANN401 (columns of the row)
     """Prolong the lease and note ``facts`` in the row; False if the lease was lost."""
     return bool(lease.row.update(**_renewed(), **facts))
 
 
-def finish(lease: Lease, state: str = DONE, **facts: Any) -> bool:
+def finish(lease: Lease, state: str = DONE, **facts: Any) -> bool:  # noqa: ANN401 (columns of the row)
     """End the attempt; False if a newer one has taken over, and then store nothing.
 
     Call it in the same transaction that stores the result: both or neither.

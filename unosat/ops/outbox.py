@@ -6,7 +6,6 @@ one sent after it is lost if the broker is down just then. A row is neither.
 
 import logging
 from functools import partial
-from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -20,18 +19,18 @@ log = logging.getLogger(__name__)
 AT_ONCE = 200  # messages per transaction of the relay
 
 
-def post(task: str, *args: Any, queue: str) -> None:
+def post(task: str, *args: str, queue: str) -> None:
     """Queue a task once the transaction under way is committed.
 
     Args:
         task: its Celery name.
-        args: JSON values; UUIDs as text.
+        args: text, such as ids.
         queue: its Celery queue.
     """
     post_all(task, [list(args)], queue=queue)
 
 
-def post_all(task: str, calls: list[list[Any]], *, queue: str) -> None:
+def post_all(task: str, calls: list[list[str]], *, queue: str) -> None:
     """Queue one task several times; ``calls`` holds the arguments of each."""
     Outbox.objects.bulk_create([Outbox(task=task, queue=queue, args=args) for args in calls])
     transaction.on_commit(partial(relay, limit=AT_ONCE), robust=True)
@@ -57,9 +56,7 @@ def _send(limit: int) -> int:
     sent: list[int] = []
     for row in waiting.order_by("pk")[:limit]:
         try:
-            app.send_task(
-                row.task, args=row.args, queue=row.queue, retry=False, ignore_result=True
-            )
+            app.send_task(row.task, args=row.args, queue=row.queue, retry=False, ignore_result=True)
         except (OperationalError, OSError) as error:
             log.warning("broker is away", extra={"task": row.task, "why": str(error)})
             break

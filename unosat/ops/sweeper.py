@@ -33,6 +33,6 @@ def messages_lost(queue: str) -> bool:
         return False
     with redis.Redis.from_url(settings.UNOSAT_REDIS_URL, socket_timeout=2) as client:
         try:
-            return client.llen(queue) == 0
+            return bool(client.llen(queue) == 0)
         except redis.RedisError:
             return False

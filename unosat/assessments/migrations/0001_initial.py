@@ -7,96 +7,216 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('scenes', '0001_initial'),
-        ('training', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("scenes", "0001_initial"),
+        ("training", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Assessment',
+            name="Assessment",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(blank=True, max_length=255)),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('planning', 'Planning'), ('running', 'Running'), ('merging', 'Merging'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='waiting', max_length=10)),
-                ('failure_code', models.CharField(blank=True, max_length=40)),
-                ('failure_message', models.CharField(blank=True, max_length=400)),
-                ('options', models.JSONField(default=dict)),
-                ('plan', models.JSONField(blank=True, null=True)),
-                ('tiles_total', models.PositiveIntegerField(default=0)),
-                ('tiles_done', models.PositiveIntegerField(default=0)),
-                ('tiles_empty', models.PositiveIntegerField(default=0)),
-                ('tiles_not_analysed', models.PositiveIntegerField(default=0)),
-                ('footprints_found', models.PositiveIntegerField(default=0)),
-                ('cancel_requested', models.BooleanField(default=False)),
-                ('idempotency_key', models.CharField(blank=True, max_length=120)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('api_key', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.apikey')),
-                ('before_scene', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='scenes.scene')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('model_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='assessments', to='training.modelversion')),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assessments', to='accounts.organisation')),
-                ('scene', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='assessments', to='scenes.scene')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=255)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("planning", "Planning"),
+                            ("running", "Running"),
+                            ("merging", "Merging"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("failure_code", models.CharField(blank=True, max_length=40)),
+                ("failure_message", models.CharField(blank=True, max_length=400)),
+                ("options", models.JSONField(default=dict)),
+                ("plan", models.JSONField(blank=True, null=True)),
+                ("metadata", models.JSONField(default=dict)),
+                ("tiles_total", models.PositiveIntegerField(default=0)),
+                ("tiles_done", models.PositiveIntegerField(default=0)),
+                ("tiles_empty", models.PositiveIntegerField(default=0)),
+                ("tiles_not_analysed", models.PositiveIntegerField(default=0)),
+                ("footprints_found", models.PositiveIntegerField(default=0)),
+                ("cancel_requested", models.BooleanField(default=False)),
+                ("idempotency_key", models.CharField(blank=True, max_length=120)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="accounts.apikey",
+                    ),
+                ),
+                (
+                    "before_scene",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="scenes.scene",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="assessments",
+                        to="training.modelversion",
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="assessments",
+                        to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "scene",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="assessments",
+                        to="scenes.scene",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Shard',
+            name="Shard",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('index', models.PositiveIntegerField()),
-                ('spec', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed_poison', 'Failed Poison')], default='waiting', max_length=15)),
-                ('attempt', models.PositiveSmallIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('heartbeat_at', models.DateTimeField(blank=True, null=True)),
-                ('worker', models.CharField(blank=True, max_length=120)),
-                ('tiles_total', models.PositiveIntegerField(default=0)),
-                ('tiles_done', models.PositiveIntegerField(default=0)),
-                ('found', models.PositiveIntegerField(default=0)),
-                ('result', models.BinaryField(blank=True, null=True)),
-                ('result_sha256', models.CharField(blank=True, max_length=64)),
-                ('seconds', models.FloatField(default=0.0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('assessment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shards', to='assessments.assessment')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("index", models.PositiveIntegerField()),
+                ("spec", models.JSONField(default=dict)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("failed_poison", "Failed Poison"),
+                        ],
+                        default="waiting",
+                        max_length=15,
+                    ),
+                ),
+                ("attempt", models.PositiveSmallIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("heartbeat_at", models.DateTimeField(blank=True, null=True)),
+                ("worker", models.CharField(blank=True, max_length=120)),
+                ("tiles_total", models.PositiveIntegerField(default=0)),
+                ("tiles_done", models.PositiveIntegerField(default=0)),
+                ("found", models.PositiveIntegerField(default=0)),
+                ("result", models.BinaryField(blank=True, null=True)),
+                ("result_sha256", models.CharField(blank=True, max_length=64)),
+                ("seconds", models.FloatField(default=0.0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "assessment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="shards",
+                        to="assessments.assessment",
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='assessment',
-            index=models.Index(fields=['organisation', '-created_at'], name='assessments_newest_first'),
+            model_name="assessment",
+            index=models.Index(
+                fields=["organisation", "-created_at"], name="assessments_newest_first"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assessment',
-            constraint=models.CheckConstraint(condition=models.Q(('tiles_done__lte', models.F('tiles_total'))), name='tiles_done_within_total'),
+            model_name="assessment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("tiles_done__lte", models.F("tiles_total"))),
+                name="tiles_done_within_total",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assessment',
-            constraint=models.CheckConstraint(condition=models.Q(('failure_code', ''), ('state', 'failed'), _connector='OR'), name='only_failed_assessments_have_a_failure_code'),
+            model_name="assessment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("failure_code", ""), ("state", "failed"), _connector="OR"),
+                name="only_failed_assessments_have_a_failure_code",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assessment',
-            constraint=models.UniqueConstraint(condition=models.Q(('idempotency_key', ''), _negated=True), fields=('organisation', 'idempotency_key'), name='one_assessment_per_idempotency_key'),
+            model_name="assessment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("idempotency_key", ""), _negated=True),
+                fields=("organisation", "idempotency_key"),
+                name="one_assessment_per_idempotency_key",
+            ),
         ),
         migrations.AddIndex(
-            model_name='shard',
-            index=models.Index(fields=['state', 'lease_until'], name='shards_by_lease'),
+            model_name="shard",
+            index=models.Index(fields=["state", "lease_until"], name="shards_by_lease"),
         ),
         migrations.AddConstraint(
-            model_name='shard',
-            constraint=models.UniqueConstraint(fields=('assessment', 'index'), name='shards_numbered_once'),
+            model_name="shard",
+            constraint=models.UniqueConstraint(
+                fields=("assessment", "index"), name="shards_numbered_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='shard',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), _negated=True), ('lease_until__isnull', False), _connector='OR'), name='running_shards_have_a_lease'),
+            model_name="shard",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "running"), _negated=True),
+                    ("lease_until__isnull", False),
+                    _connector="OR",
+                ),
+                name="running_shards_have_a_lease",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='shard',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'done'), _negated=True), models.Q(('result__isnull', False), models.Q(('result_sha256', ''), _negated=True)), _connector='OR'), name='done_shards_have_a_result'),
+            model_name="shard",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "done"), _negated=True),
+                    models.Q(
+                        ("result__isnull", False), models.Q(("result_sha256", ""), _negated=True)
+                    ),
+                    _connector="OR",
+                ),
+                name="done_shards_have_a_result",
+            ),
         ),
     ]

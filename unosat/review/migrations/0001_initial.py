@@ -9,109 +9,358 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('assessments', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("assessments", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Footprint',
+            name="Footprint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uid', models.UUIDField()),
-                ('outline', django.contrib.gis.db.models.fields.PolygonField(spatial_index=False, srid=4326)),
-                ('grade', models.CharField(choices=[('no_damage', 'no damage'), ('minor_damage', 'minor damage'), ('major_damage', 'major damage'), ('destroyed', 'destroyed'), ('unclassified', 'unclassified')], max_length=15)),
-                ('score', models.FloatField()),
-                ('grade_score', models.FloatField()),
-                ('probabilities', models.JSONField()),
-                ('area_m2', models.FloatField()),
-                ('clipped', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('assessment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='footprints', to='assessments.assessment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("uid", models.UUIDField()),
+                (
+                    "outline",
+                    django.contrib.gis.db.models.fields.PolygonField(
+                        spatial_index=False, srid=4326
+                    ),
+                ),
+                (
+                    "grade",
+                    models.CharField(
+                        choices=[
+                            ("no_damage", "no damage"),
+                            ("minor_damage", "minor damage"),
+                            ("major_damage", "major damage"),
+                            ("destroyed", "destroyed"),
+                            ("unclassified", "unclassified"),
+                        ],
+                        max_length=15,
+                    ),
+                ),
+                ("score", models.FloatField()),
+                ("grade_score", models.FloatField()),
+                ("probabilities", models.JSONField()),
+                ("area_m2", models.FloatField()),
+                ("clipped", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "assessment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="footprints",
+                        to="assessments.assessment",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Building',
+            name="Building",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uid', models.UUIDField()),
-                ('outline', django.contrib.gis.db.models.fields.PolygonField(srid=4326)),
-                ('grade', models.CharField(choices=[('no_damage', 'no damage'), ('minor_damage', 'minor damage'), ('major_damage', 'major damage'), ('destroyed', 'destroyed'), ('unclassified', 'unclassified')], max_length=15)),
-                ('score', models.FloatField(null=True)),
-                ('grade_score', models.FloatField(null=True)),
-                ('version', models.PositiveIntegerField(default=0)),
-                ('review', models.CharField(choices=[('unreviewed', 'Unreviewed'), ('accepted', 'Accepted'), ('regraded', 'Regraded'), ('redrawn', 'Redrawn'), ('added', 'Added'), ('rejected', 'Rejected')], default='unreviewed', max_length=10)),
-                ('source', models.CharField(choices=[('model', 'Model'), ('analyst', 'Analyst')], default='model', max_length=7)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('assessment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='buildings', to='assessments.assessment')),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.organisation')),
-                ('updated_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('footprint', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='building', to='review.footprint')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("uid", models.UUIDField()),
+                ("outline", django.contrib.gis.db.models.fields.PolygonField(srid=4326)),
+                (
+                    "grade",
+                    models.CharField(
+                        choices=[
+                            ("no_damage", "no damage"),
+                            ("minor_damage", "minor damage"),
+                            ("major_damage", "major damage"),
+                            ("destroyed", "destroyed"),
+                            ("unclassified", "unclassified"),
+                        ],
+                        max_length=15,
+                    ),
+                ),
+                ("score", models.FloatField(null=True)),
+                ("grade_score", models.FloatField(null=True)),
+                ("version", models.PositiveIntegerField(default=0)),
+                (
+                    "review",
+                    models.CharField(
+                        choices=[
+                            ("unreviewed", "Unreviewed"),
+                            ("accepted", "Accepted"),
+                            ("regraded", "Regraded"),
+                            ("redrawn", "Redrawn"),
+                            ("added", "Added"),
+                            ("rejected", "Rejected"),
+                        ],
+                        default="unreviewed",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("model", "Model"), ("analyst", "Analyst")],
+                        default="model",
+                        max_length=7,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "assessment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="buildings",
+                        to="assessments.assessment",
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "updated_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "footprint",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="building",
+                        to="review.footprint",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ReviewedArea',
+            name="ReviewedArea",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('outline', django.contrib.gis.db.models.fields.PolygonField(srid=4326)),
-                ('kept_aside', models.BooleanField(null=True)),
-                ('made_at', models.DateTimeField(auto_now_add=True)),
-                ('assessment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reviewed_areas', to='assessments.assessment')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("outline", django.contrib.gis.db.models.fields.PolygonField(srid=4326)),
+                ("kept_aside", models.BooleanField(null=True)),
+                ("made_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "assessment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="reviewed_areas",
+                        to="assessments.assessment",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Decision',
+            name="Decision",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField()),
-                ('on_version', models.PositiveIntegerField()),
-                ('kind', models.CharField(choices=[('accept', 'Accept'), ('reject', 'Reject'), ('regrade', 'Regrade'), ('redraw', 'Redraw'), ('add', 'Add'), ('undo', 'Undo')], max_length=10)),
-                ('grade', models.CharField(choices=[('no_damage', 'no damage'), ('minor_damage', 'minor damage'), ('major_damage', 'major damage'), ('destroyed', 'destroyed'), ('unclassified', 'unclassified')], max_length=15)),
-                ('outline', django.contrib.gis.db.models.fields.PolygonField(null=True, spatial_index=False, srid=4326)),
-                ('reason', models.CharField(blank=True, max_length=400)),
-                ('made_at', models.DateTimeField(auto_now_add=True)),
-                ('assessment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='assessments.assessment')),
-                ('building', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='review.building')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("on_version", models.PositiveIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("accept", "Accept"),
+                            ("reject", "Reject"),
+                            ("regrade", "Regrade"),
+                            ("redraw", "Redraw"),
+                            ("add", "Add"),
+                            ("undo", "Undo"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "grade",
+                    models.CharField(
+                        choices=[
+                            ("no_damage", "no damage"),
+                            ("minor_damage", "minor damage"),
+                            ("major_damage", "major damage"),
+                            ("destroyed", "destroyed"),
+                            ("unclassified", "unclassified"),
+                        ],
+                        max_length=15,
+                    ),
+                ),
+                (
+                    "outline",
+                    django.contrib.gis.db.models.fields.PolygonField(
+                        null=True, spatial_index=False, srid=4326
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=400)),
+                ("made_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "assessment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="decisions",
+                        to="assessments.assessment",
+                    ),
+                ),
+                (
+                    "building",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="decisions",
+                        to="review.building",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['assessment', 'made_at'], name='decisions_in_order')],
-                'constraints': [models.UniqueConstraint(fields=('building', 'number'), name='decisions_numbered_once'), models.CheckConstraint(condition=models.Q(('number', django.db.models.expressions.CombinedExpression(models.F('on_version'), '+', models.Value(1)))), name='decisions_follow_a_version'), models.CheckConstraint(condition=models.Q(('grade__in', ['no_damage', 'minor_damage', 'major_damage', 'destroyed', 'unclassified'])), name='decision_grade_known'), models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ['add', 'redraw']), _negated=True), ('outline__isnull', False), _connector='OR'), name='drawn_decisions_have_an_outline')],
+                "indexes": [
+                    models.Index(fields=["assessment", "made_at"], name="decisions_in_order")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("building", "number"), name="decisions_numbered_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "number",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("on_version"), "+", models.Value(1)
+                                ),
+                            )
+                        ),
+                        name="decisions_follow_a_version",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "grade__in",
+                                [
+                                    "no_damage",
+                                    "minor_damage",
+                                    "major_damage",
+                                    "destroyed",
+                                    "unclassified",
+                                ],
+                            )
+                        ),
+                        name="decision_grade_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("kind__in", ["add", "redraw"]), _negated=True),
+                            ("outline__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="drawn_decisions_have_an_outline",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='footprint',
-            constraint=models.UniqueConstraint(fields=('assessment', 'uid'), name='footprints_stored_once'),
+            model_name="footprint",
+            constraint=models.UniqueConstraint(
+                fields=("assessment", "uid"), name="footprints_stored_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='footprint',
-            constraint=models.CheckConstraint(condition=models.Q(('grade_score__gte', 0), ('grade_score__lte', 1), ('score__gte', 0), ('score__lte', 1)), name='footprint_scores_are_fractions'),
+            model_name="footprint",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("grade_score__gte", 0),
+                    ("grade_score__lte", 1),
+                    ("score__gte", 0),
+                    ("score__lte", 1),
+                ),
+                name="footprint_scores_are_fractions",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='footprint',
-            constraint=models.CheckConstraint(condition=models.Q(('grade__in', ['no_damage', 'minor_damage', 'major_damage', 'destroyed', 'unclassified'])), name='footprint_grade_known'),
+            model_name="footprint",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "grade__in",
+                        ["no_damage", "minor_damage", "major_damage", "destroyed", "unclassified"],
+                    )
+                ),
+                name="footprint_grade_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='building',
-            constraint=models.UniqueConstraint(fields=('assessment', 'uid'), name='buildings_stored_once'),
+            model_name="building",
+            constraint=models.UniqueConstraint(
+                fields=("assessment", "uid"), name="buildings_stored_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='building',
-            constraint=models.CheckConstraint(condition=models.Q(('grade__in', ['no_damage', 'minor_damage', 'major_damage', 'destroyed', 'unclassified'])), name='building_grade_known'),
+            model_name="building",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "grade__in",
+                        ["no_damage", "minor_damage", "major_damage", "destroyed", "unclassified"],
+                    )
+                ),
+                name="building_grade_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='building',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('source', 'model'), ('footprint__isnull', False)), models.Q(('source', 'analyst'), ('footprint__isnull', True)), _connector='OR'), name='model_buildings_have_a_footprint'),
+            model_name="building",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("source", "model"), ("footprint__isnull", False)),
+                    models.Q(("source", "analyst"), ("footprint__isnull", True)),
+                    _connector="OR",
+                ),
+                name="model_buildings_have_a_footprint",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='building',
-            constraint=models.CheckConstraint(condition=models.Q(('version__gt', 0), ('review', 'unreviewed'), _connector='OR'), name='reviewed_buildings_have_a_decision'),
+            model_name="building",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("version__gt", 0), ("review", "unreviewed"), _connector="OR"),
+                name="reviewed_buildings_have_a_decision",
+            ),
         ),
     ]

@@ -1,0 +1,39 @@
+"""The model of a detection worker: loaded once per child process, from a folder of the store."""
+
+from functools import lru_cache
+
+from django.conf import settings
+
+from detection import weights
+from detection.backends import load_detector
+from detection.detector import Detector, ModelSpec
+from detection.errors import ModelUnavailable
+from unosat.ops.store import store_path
+from unosat.training.models import ModelVersion
+
+
+def spec_of(version: ModelVersion) -> ModelSpec:
+    """What a version says of itself; reads its card, loads nothing.
+
+    Raises:
+        ModelUnavailable: it is missing, or not the one recorded.
+    """
+    spec = weights.read_spec(store_path(version.folder))
+    if spec.sha256 != version.sha256:
+        raise ModelUnavailable(f"{version}: the card names other weights")
+    return spec
+
+
+def detector_of(version: ModelVersion) -> Detector:
+    """The loaded model. Only a worker's child calls this: it imports torch.
+
+    Raises:
+        ModelUnavailable: it is missing, damaged, or not the one recorded.
+    """
+    spec_of(version)
+    return _loaded(version.sha256, version.folder, settings.UNOSAT_DEVICE)
+
+
+@lru_cache(maxsize=2)  # the one in use, and the one just activated
+def _loaded(sha256: str, folder: str, device: str) -> Detector:  # noqa: ARG001
+    return load_detector(store_path(folder), device=device)

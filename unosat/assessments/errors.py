@@ -1,0 +1,47 @@
+"""What cannot be done with an assessment, and what to tell people."""
+
+from unosat.errors import RefusedError
+
+
+class SceneNotReady(RefusedError):
+    """The image is not checked yet, or was refused."""
+
+    code = "scene_not_ready"
+    user_message = "This image is not ready to be analysed. Wait until it has been checked."
+
+
+class WrongPhase(RefusedError):
+    """A before-image was to be analysed for damage."""
+
+    code = "wrong_phase"
+    user_message = "Damage is looked for in the image taken after the disaster. Choose that one."
+    status = 422
+
+
+class NoActiveModel(RefusedError):
+    """No model version is active for this kind of input."""
+
+    code = "no_active_model"
+    user_message = "No detection model is active. Ask an admin to activate one."
+
+
+class KeyUsedDifferently(RefusedError):
+    """An idempotency key came back with another request."""
+
+    code = "idempotency_key_reused"
+    user_message = "This Idempotency-Key was used for a different request. Choose a new one."
+    status = 422
+
+
+class AlreadyFinished(RefusedError):
+    """Only what is under way can be cancelled."""
+
+    code = "already_finished"
+    user_message = "This analysis has already ended, so there is nothing to cancel."
+
+
+class DamagedResult(RefusedError):
+    """What a shard stored is not what it wrote."""
+
+    code = "damaged_result"
+    user_message = "Part of the result is damaged. Analyse the image again."

@@ -1,0 +1,122 @@
+"""From what the shards found to Footprints and Buildings: all in one transaction."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from detection import footprints, outputs, pipeline
+from detection.pipeline import ScenePlan, ShardResult, TileCounts
+from unosat.assessments import services
+from unosat.assessments.errors import DamagedResult
+from unosat.assessments.models import Assessment, Shard
+from unosat.ops import leases
+from unosat.ops.leases import Lease
+from unosat.review import outlines
+from unosat.review.models import Building, Footprint
+
+log = logging.getLogger(__name__)
+State = Assessment.State
+
+ROWS_AT_ONCE = 1000
+
+
+class _OvertakenError(Exception):
+    """Cancelled or done by somebody else meanwhile: everything written is rolled back."""
+
+
+def merge_shards(assessment_id: UUID, lease: Lease) -> None:
+    """Store what the model said, and mark the assessment DONE: both or neither.
+
+    The rows are written first and the state is compared last, so that a cancel never waits for
+    the writing. Two merges at once meet at a unique constraint, and one is rolled back.
+    """
+    row = Assessment.objects.filter(pk=assessment_id, state=State.MERGING).first()
+    if row is None:
+        return
+    try:
+        with transaction.atomic():
+            _store(row, lease)
+    except _OvertakenError:
+        log.info("merge was not wanted any more", extra={"assessment": str(row.pk)})
+    except IntegrityError:
+        if lease.row.exists():
+            raise
+
+
+def _store(row: Assessment, lease: Lease) -> None:
+    plan = ScenePlan.from_json(str(row.plan))
+    results = _Results(row.pk)
+    found = 0
+    merged = pipeline.merge(plan, results)
+    while chunk := list(islice(merged, ROWS_AT_ONCE)):
+        found += len(chunk)
+        _store_chunk(row, chunk)
+    counts = pipeline.total_counts(plan, results.counts)
+    finished = Assessment.objects.filter(pk=row.pk, state=State.MERGING).update(
+        state=State.DONE,
+        footprints_found=found,
+        tiles_done=row.tiles_total,
+        tiles_empty=counts.empty,
+        tiles_not_analysed=len(counts.not_analysed),
+        metadata=outputs.describe(plan, counts, time=timezone.now()),
+        finished_at=timezone.now(),
+    )
+    if not finished or not leases.finish(lease):
+        raise _OvertakenError
+    services.announce(row.pk)
+    log.info("assessment done", extra={"assessment": str(row.pk), "footprints": found})
+
+
+class _Results:
+    """The shards' results, one at a time in order, and their counts."""
+
+    def __init__(self, assessment_id: UUID) -> None:
+        self._assessment_id = assessment_id
+        self.counts: list[TileCounts] = []
+
+    def __iter__(self) -> Iterator[ShardResult]:
+        rows = Shard.objects.filter(assessment_id=self._assessment_id).order_by("index")
+        self.counts = []
+        for shard in rows.only("result", "result_sha256", "index").iterator(chunk_size=1):
+            stored = bytes(shard.result or b"")
+            if hashlib.sha256(stored).hexdigest() != shard.result_sha256:
+                raise DamagedResult(f"shard {shard.pk}")
+            result = ShardResult.from_bytes(stored)
+            self.counts.append(result.counts)
+            yield result
+
+
+def _store_chunk(row: Assessment, chunk: list[footprints.Footprint]) -> None:
+    stored = Footprint.objects.bulk_create(_footprint(row, found) for found in chunk)
+    Building.objects.bulk_create(
+        Building(
+            assessment=row,
+            organisation_id=row.organisation_id,
+            uid=footprint.uid,
+            footprint=footprint,
+            outline=footprint.outline,
+            grade=footprint.grade,
+            score=footprint.score,
+            grade_score=footprint.grade_score,
+        )
+        for footprint in stored
+    )
+
+
+def _footprint(row: Assessment, found: footprints.Footprint) -> Footprint:
+    properties: dict[str, Any] = found.to_feature()["properties"]
+    return Footprint(
+        assessment=row,
+        uid=found.id,
+        outline=outlines.stored(found.lonlat),
+        **{
+            name: properties[name]
+            for name in ("grade", "score", "grade_score", "probabilities", "area_m2", "clipped")
+        },
+    )

@@ -1,0 +1,162 @@
+"""Every question asked of assessments. Reads only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
+
+from unosat.accounts.actors import Actor
+from unosat.assessments.models import Assessment, Shard
+from unosat.errors import NotFound
+
+UNFINISHED = ("waiting", "planning", "running", "merging")
+SECONDS_PER_TILE = 2.0  # before anything was measured; 1024 px on 2 cores
+RECENT_SHARDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An assessment as clients see it while it runs and afterwards.
+
+    Attributes:
+        seconds_left: estimated; None while nothing is known and once it has ended.
+        bounds: west, south, east, north of the image, in degrees.
+        min_score: buildings below it were not reported, in [0, 1]; None before planning.
+    """
+
+    id: UUID
+    name: str
+    state: str
+    tiles_total: int
+    tiles_done: int
+    tiles_empty: int
+    tiles_not_analysed: int
+    shards_total: int
+    shards_done: int
+    footprints_found: int
+    seconds_left: float | None
+    failure_code: str
+    failure_message: str
+    model: str
+    operating_score: float | None
+    min_score: float | None
+    scene: UUID
+    scene_name: str
+    event: UUID
+    synthetic: bool
+    bounds: tuple[float, float, float, float] | None
+    warnings: list[str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for an event stream: ids and times as text."""
+        facts = {name: getattr(self, name) for name in self.__slots__}
+        texts = {k: str(v) for k, v in facts.items() if isinstance(v, UUID)}
+        times = {k: v.isoformat() for k, v in facts.items() if isinstance(v, datetime)}
+        return facts | texts | times
+
+
+def topic(assessment_id: UUID) -> str:
+    """Where the news of an assessment is published."""
+    return f"assessment:{assessment_id}"
+
+
+def assessments(
+    actor: Actor, *, scene_id: UUID | None = None, limit: int = 50
+) -> QuerySet[Assessment]:
+    """The organisation's assessments, newest first, with what ``progress`` needs; one query."""
+    rows = _with_progress().filter(organisation_id=actor.organisation_id)
+    if scene_id is not None:
+        rows = rows.filter(scene_id=scene_id)
+    return rows.order_by("-created_at")[:limit]
+
+
+def assessment(actor: Actor, assessment_id: UUID) -> Assessment:
+    """One assessment of the actor's organisation.
+
+    Raises:
+        NotFound: there is none, or it belongs to somebody else.
+    """
+    found = _with_progress().filter(organisation_id=actor.organisation_id, pk=assessment_id).first()
+    if found is None:
+        raise NotFound(f"assessment {assessment_id}")
+    return found
+
+
+def progress(row: Assessment) -> Progress:
+    """How far an assessment is; ``row`` comes from a selector of this module."""
+    done = row.state == Assessment.State.DONE
+    tiles_done = row.tiles_done if done else getattr(row, "shard_tiles_done", None) or 0
+    found = row.footprints_found if done else getattr(row, "shard_found", None) or 0
+    footprint = row.scene.footprint
+    return Progress(
+        id=row.pk,
+        name=row.name,
+        state=row.state,
+        tiles_total=row.tiles_total,
+        tiles_done=tiles_done,
+        tiles_empty=row.tiles_empty,
+        tiles_not_analysed=row.tiles_not_analysed,
+        shards_total=getattr(row, "shards_total", 0),
+        shards_done=getattr(row, "shards_done", 0),
+        footprints_found=found,
+        seconds_left=_seconds_left(row, tiles_done),
+        failure_code=row.failure_code,
+        failure_message=row.failure_message,
+        model=str(row.model_version),
+        operating_score=row.options.get("operating_score"),
+        min_score=row.options.get("min_score"),
+        scene=row.scene_id,
+        scene_name=row.scene.name,
+        event=row.scene.event_id,
+        synthetic=row.scene.synthetic,
+        bounds=footprint.extent if footprint else None,
+        warnings=row.options.get("warnings", []),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def progress_of(assessment_id: UUID) -> dict[str, Any] | None:
+    """The present progress for an event stream, whose reader was let in before; None if gone."""
+    row = _with_progress().filter(pk=assessment_id).first()
+    return progress(row).as_json() if row else None
+
+
+def seconds_per_tile(model_version_id: UUID) -> float:
+    """Measured on the newest shards of this model; a guess where there are none yet."""
+    recent = (
+        Shard.objects.filter(
+            assessment__model_version_id=model_version_id, state="done", tiles_total__gt=0
+        )
+        .order_by("-created_at")
+        .values_list("seconds", "tiles_total")[:RECENT_SHARDS]
+    )
+    seconds, tiles = (sum(column) for column in zip((0.0, 0), *recent, strict=True))
+    return seconds / tiles if tiles else SECONDS_PER_TILE
+
+
+def _with_progress() -> QuerySet[Assessment]:
+    return (
+        Assessment.objects.select_related("scene", "model_version")
+        .defer("plan")
+        .annotate(
+            shards_total=Count("shards"),
+            shards_done=Count("shards", filter=Q(shards__state="done")),
+            shard_tiles_done=Sum("shards__tiles_done"),
+            shard_found=Sum("shards__found"),
+        )
+    )
+
+
+def _seconds_left(row: Assessment, tiles_done: int) -> float | None:
+    if row.state not in UNFINISHED or not row.started_at or not tiles_done:
+        return None
+    elapsed = (timezone.now() - row.started_at).total_seconds()
+    return round(elapsed / tiles_done * (row.tiles_total - tiles_done), 1)

@@ -1,0 +1,270 @@
+"""Every change to assessments and shards. Knows the database; knows neither HTTP nor Celery."""
+
+import hashlib
+import logging
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from detection.pipeline import ScenePlan
+from detection.pipeline import Shard as EngineShard
+from unosat.accounts.actors import Actor
+from unosat.assessments import selectors
+from unosat.assessments.errors import (
+    AlreadyFinished,
+    KeyUsedDifferently,
+    NoActiveModel,
+    SceneNotReady,
+    WrongPhase,
+)
+from unosat.assessments.models import Assessment, Shard
+from unosat.errors import NotFound
+from unosat.ops import events, jobs, leases, outbox, sweeper
+from unosat.ops.leases import Lease
+from unosat.scenes.models import Scene
+from unosat.training.models import ModelVersion
+
+log = logging.getLogger(__name__)
+State = Assessment.State
+
+DETECT_TASK = "assessments.detect_shard"
+DETECT_QUEUE = "detect"
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentRequest:
+    """What somebody asks for.
+
+    Attributes:
+        scene: the image taken after the disaster.
+        before_scene: the image taken before; shown beside it on the map.
+        min_score: buildings below it are not reported, in [0, 1]; None: the model's own.
+        name: for people.
+        idempotency_key: the same key twice is the same assessment; "" for none.
+    """
+
+    scene: UUID
+    before_scene: UUID | None = None
+    min_score: float | None = None
+    name: str = ""
+    idempotency_key: str = ""
+
+
+def create_assessment(actor: Actor, wanted: AssessmentRequest) -> Assessment:
+    """Record that a scene is to be analysed by the active model, and queue it.
+
+    Raises:
+        NotFound: a scene is not the organisation's.
+        SceneNotReady: it is not checked yet, or was refused.
+        WrongPhase: it was taken before the disaster.
+        NoActiveModel: there is nothing to analyse it with.
+        KeyUsedDifferently: the idempotency key belongs to another request.
+    """
+    scene = _scene(actor, wanted.scene)
+    if wanted.before_scene:
+        _scene(actor, wanted.before_scene)
+    if scene.phase != Scene.Phase.AFTER:
+        raise WrongPhase(f"scene {scene.pk}")
+    if scene.state != Scene.State.READY:
+        raise SceneNotReady(f"scene {scene.pk} is {scene.state}")
+    version = ModelVersion.objects.filter(active=True, input_kind="after").first()
+    if version is None:
+        raise NoActiveModel("input kind after")
+    try:
+        with transaction.atomic():
+            row = Assessment.objects.create(
+                organisation_id=actor.organisation_id,
+                scene=scene,
+                before_scene_id=wanted.before_scene,
+                model_version=version,
+                created_by_id=actor.user_id,
+                api_key_id=actor.api_key_id,
+                name=wanted.name or scene.name,
+                options={"min_score": wanted.min_score, "asked": _as_asked(wanted)},
+                idempotency_key=wanted.idempotency_key,
+            )
+            jobs.enqueue("plan", row.pk, actor.organisation_id)
+    except IntegrityError:
+        return _asked_before(actor, wanted)
+    log.info("assessment created", extra={"assessment": str(row.pk), "scene": str(scene.pk)})
+    return selectors.assessment(actor, row.pk)
+
+
+def cancel_assessment(actor: Actor, assessment_id: UUID) -> Assessment:
+    """Stop an assessment; its workers notice between two tiles, and nothing of it is stored.
+
+    Raises:
+        NotFound: it is not the organisation's.
+        AlreadyFinished: it is done or has failed.
+    """
+    selectors.assessment(actor, assessment_id)
+    with transaction.atomic():
+        ended = _unfinished(assessment_id).update(
+            state=State.CANCELLED, cancel_requested=True, finished_at=timezone.now()
+        )
+        announce(assessment_id)
+    row = selectors.assessment(actor, assessment_id)
+    if not ended and row.state != State.CANCELLED:
+        raise AlreadyFinished(f"assessment {assessment_id} is {row.state}")
+    if ended:
+        log.info("assessment cancelled", extra={"assessment": str(assessment_id)})
+    return row
+
+
+def begin_planning(assessment_id: UUID) -> Assessment | None:
+    """The assessment to plan; None if it was cancelled."""
+    with transaction.atomic():
+        rows = Assessment.objects.filter(pk=assessment_id, state__in=["waiting", "planning"])
+        if not rows.update(state=State.PLANNING):
+            return None
+        announce(assessment_id)
+    return Assessment.objects.select_related("scene", "model_version").get(pk=assessment_id)
+
+
+def store_plan(
+    lease: Lease, row: Assessment, plan: ScenePlan, shards: list[tuple[EngineShard, int]]
+) -> None:
+    """Store a plan with its shards and queue each: all or nothing.
+
+    Args:
+        lease: of the plan job.
+        row: the assessment.
+        plan: what the engine planned.
+        shards: each with its number of tiles.
+    """
+    with transaction.atomic():
+        if not leases.finish(lease):
+            return
+        facts = row.options | {
+            "min_score": plan.options.min_score,
+            "operating_score": plan.model.operating_score,
+            "warnings": list(plan.warnings),
+        }
+        if not Assessment.objects.filter(pk=row.pk, state=State.PLANNING).update(
+            state=State.RUNNING,
+            plan=plan.to_json(),
+            options=facts,
+            tiles_total=sum(tiles for _, tiles in shards),
+            started_at=timezone.now(),
+        ):
+            return  # cancelled meanwhile
+        rows = Shard.objects.bulk_create(
+            Shard(assessment=row, index=shard.index, spec=asdict(shard), tiles_total=tiles)
+            for shard, tiles in shards
+        )
+        outbox.post_all(DETECT_TASK, [[str(shard.pk)] for shard in rows], queue=DETECT_QUEUE)
+        announce(row.pk)
+    log.info("assessment planned", extra={"assessment": str(row.pk), "shards": len(shards)})
+
+
+def is_running(assessment_id: UUID) -> bool:
+    """Whether its shards are still wanted."""
+    return Assessment.objects.filter(pk=assessment_id, state=State.RUNNING).exists()
+
+
+def store_shard(lease: Lease, shard: Shard, result: bytes, *, found: int, seconds: float) -> None:
+    """Store what one shard found; the last one queues the merge. Nothing if it was overtaken."""
+    with transaction.atomic():
+        # Locked, so that two last shards cannot each see the other as unfinished.
+        parent = (
+            Assessment.objects.select_for_update()
+            .only("pk", "organisation")
+            .get(pk=shard.assessment_id)
+        )
+        if not leases.finish(
+            lease,
+            result=result,
+            result_sha256=hashlib.sha256(result).hexdigest(),
+            found=found,
+            seconds=seconds,
+            tiles_done=shard.tiles_total,
+        ):
+            return
+        unfinished = Shard.objects.filter(assessment=parent).exclude(state="done").exists()
+        if not unfinished and _move(parent.pk, State.RUNNING, State.MERGING):
+            jobs.enqueue("merge", parent.pk, parent.organisation_id)
+        announce(parent.pk)
+
+
+def fail_assessment(assessment_id: UUID, code: str, message: str) -> None:
+    """Say that an assessment failed and why; nothing happens to one that has ended."""
+    with transaction.atomic():
+        if not _unfinished(assessment_id).update(
+            state=State.FAILED,
+            failure_code=code,
+            failure_message=message,
+            finished_at=timezone.now(),
+        ):
+            return
+        announce(assessment_id)
+    log.warning("assessment failed", extra={"assessment": str(assessment_id), "code": code})
+
+
+job_failed = fail_assessment  # a plan or merge job that fails takes its assessment along
+
+
+def fail_shard(lease: Lease, assessment_id: UUID, code: str, message: str) -> None:
+    """Fail the assessment of a shard that cannot be done; nothing if the lease was lost."""
+    with transaction.atomic():
+        if leases.finish(lease, Shard.State.FAILED_POISON):
+            fail_assessment(assessment_id, code, message)
+
+
+def sweep_shards() -> None:
+    """Queue again the shards whose worker or message was lost; give up what kills workers."""
+    wanted = Shard.objects.filter(assessment__state=State.RUNNING)
+    for shard in leases.expired(Shard).filter(pk__in=wanted.values("pk")).defer("result"):
+        with transaction.atomic():
+            if leases.requeue(Shard, shard.pk, shard.attempt):
+                outbox.post(DETECT_TASK, str(shard.pk), queue=DETECT_QUEUE)
+                log.warning(
+                    "shard interrupted", extra={"shard": str(shard.pk), "attempt": shard.attempt}
+                )
+            elif leases.expired(Shard).select_for_update().filter(pk=shard.pk).exists():
+                lease = Lease(Shard, shard.pk, shard.attempt)
+                fail_shard(lease, shard.assessment_id, *jobs.INTERRUPTED)
+    overdue = timezone.now() - sweeper.MESSAGE_OVERDUE
+    waiting = wanted.filter(state=leases.WAITING, created_at__lt=overdue)
+    if waiting.exists() and sweeper.messages_lost(DETECT_QUEUE):
+        calls = [[str(pk)] for pk in waiting.order_by("index").values_list("pk", flat=True)]
+        with transaction.atomic():
+            outbox.post_all(DETECT_TASK, calls, queue=DETECT_QUEUE)
+
+
+def announce(assessment_id: UUID) -> None:
+    """Tell every open page how far the assessment is, once this transaction is committed."""
+    ask = partial(selectors.progress_of, assessment_id)
+    events.publish_state(selectors.topic(assessment_id), ask)
+
+
+def _unfinished(assessment_id: UUID) -> QuerySet[Assessment]:
+    return Assessment.objects.filter(pk=assessment_id, state__in=selectors.UNFINISHED)
+
+
+def _move(assessment_id: UUID, old: State, new: State) -> bool:
+    return bool(Assessment.objects.filter(pk=assessment_id, state=old).update(state=new))
+
+
+def _scene(actor: Actor, scene_id: UUID) -> Scene:
+    scene = Scene.objects.filter(organisation_id=actor.organisation_id, pk=scene_id).first()
+    if scene is None:
+        raise NotFound(f"scene {scene_id}")
+    return scene
+
+
+def _as_asked(wanted: AssessmentRequest) -> dict[str, Any]:
+    return {key: str(value) for key, value in asdict(wanted).items() if value is not None}
+
+
+def _asked_before(actor: Actor, wanted: AssessmentRequest) -> Assessment:
+    earlier = Assessment.objects.get(
+        organisation_id=actor.organisation_id, idempotency_key=wanted.idempotency_key
+    )
+    if earlier.options["asked"] != _as_asked(wanted):
+        raise KeyUsedDifferently(wanted.idempotency_key)
+    return selectors.assessment(actor, earlier.pk)

@@ -1,0 +1,135 @@
+"""Celery tasks of an assessment. Each fetches, calls the engine, stores; each may run twice."""
+
+import logging
+import math
+import time
+from functools import partial
+from uuid import UUID
+
+from celery import shared_task
+from django.conf import settings
+
+from detection import pipeline
+from detection.errors import Cancelled, DetectionError
+from detection.pipeline import DetectionOptions, ScenePlan
+from unosat.assessments import detectors, merging, selectors, services
+from unosat.assessments.models import Shard
+from unosat.errors import RefusedError
+from unosat.ops import jobs, leases
+from unosat.ops.heartbeat import Heartbeat
+from unosat.ops.leases import Lease
+from unosat.ops.store import store_path
+
+log = logging.getLogger(__name__)
+
+REFUSALS = (DetectionError, RefusedError)
+FEWEST_SHARDS = 6  # so that several workers share even a small scene, and progress is seen
+FEWEST_TILES = 4  # but no shard smaller than this: reading its halo would cost more than it
+CANCEL_SECONDS = 0.2  # how often a running shard asks whether it is still wanted, at most
+
+
+@shared_task(name="assessments.plan")
+def plan(assessment_id: str) -> None:
+    """Cut an assessment into shards. Knows the model's card, not its weights."""
+    subject = UUID(assessment_id)
+    jobs.run("plan", subject, partial(_plan, subject), refusals=REFUSALS)
+
+
+@shared_task(name="assessments.detect_shard")
+def detect_shard(shard_id: str) -> None:
+    """Do one shard, unless it is done, in other hands, or no longer wanted."""
+    lease = leases.claim(Shard, UUID(shard_id))
+    if lease is None:
+        return
+    shard = _shard(lease)
+    if not services.is_running(shard.assessment_id):
+        leases.release(lease)
+        return
+    try:
+        _detect(lease, shard)
+    except Cancelled:
+        leases.release(lease)
+    except REFUSALS as error:
+        log.warning("shard failed", extra={"shard": shard_id, "why": str(error)})
+        services.fail_shard(lease, shard.assessment_id, error.code, error.user_message)
+    except Exception:
+        services.fail_shard(lease, shard.assessment_id, *jobs.UNEXPECTED)
+        raise  # at the border of the process: the shard must not hang, nor the bug be hidden
+
+
+@shared_task(name="assessments.merge")
+def merge(assessment_id: str) -> None:
+    """Make Footprints and Buildings of what the shards found."""
+    subject = UUID(assessment_id)
+    jobs.run("merge", subject, partial(merging.merge_shards, subject), refusals=REFUSALS)
+
+
+def _plan(assessment_id: UUID, lease: Lease) -> None:
+    row = services.begin_planning(assessment_id)
+    if row is None:
+        return
+    spec = detectors.spec_of(row.model_version)
+    planned = pipeline.plan_scene(
+        store_path(row.scene.cog_key),
+        spec,
+        DetectionOptions(
+            min_score=row.options.get("min_score"), batch_size=settings.UNOSAT_BATCH_SIZE
+        ),
+        scene_sha256=row.scene.sha256,
+        scene_name=row.scene.name,
+    )
+    count = shard_count(planned.work_tiles, selectors.seconds_per_tile(row.model_version_id))
+    shards = pipeline.plan_shards(planned, shards=count)
+    services.store_plan(lease, row, planned, [(shard, _tiles(planned, shard)) for shard in shards])
+
+
+def shard_count(tiles: int, seconds_per_tile: float) -> int:
+    """How many shards: as long as the settings say each, but enough of them to share out."""
+    by_time = math.ceil(tiles * seconds_per_tile / settings.UNOSAT_SHARD_SECONDS)
+    return max(1, int(by_time), min(FEWEST_SHARDS, tiles // FEWEST_TILES))
+
+
+def _tiles(planned: ScenePlan, shard: pipeline.Shard) -> int:
+    """How many tiles of a shard hold work."""
+    batches = (planned.layout.batch(n) for n in range(shard.first_batch, shard.last_batch))
+    return sum(index in planned.work_indexes for batch in batches for index in batch)
+
+
+def _shard(lease: Lease) -> Shard:
+    rows = Shard.objects.select_related("assessment__scene", "assessment__model_version")
+    return rows.defer("result").get(pk=str(lease.pk))
+
+
+def _detect(lease: Lease, shard: Shard) -> None:
+    row = shard.assessment
+    done = 0
+    asked = 0.0
+
+    def on_tile(tiles_done: int, tiles: int) -> None:  # noqa: ARG001
+        nonlocal done, asked
+        done = min(tiles_done, shard.tiles_total)
+        if time.monotonic() - asked < CANCEL_SECONDS:
+            return
+        asked = time.monotonic()
+        if beat.lost.is_set() or not services.is_running(row.pk):
+            raise Cancelled(f"shard {shard.pk}")
+
+    beat = Heartbeat(lease, lambda: {"tiles_done": done}, partial(services.announce, row.pk))
+    with beat:
+        detector = detectors.detector_of(row.model_version)
+        begun = time.monotonic()
+        result = pipeline.detect_shard(
+            store_path(row.scene.cog_key),
+            ScenePlan.from_json(str(row.plan)),
+            pipeline.Shard(**shard.spec),
+            detector,
+            on_tile,
+        )
+        seconds = time.monotonic() - begun
+    services.store_shard(
+        lease,
+        shard,
+        result.to_bytes(),
+        found=sum(len(tile.candidates) for tile in result.tiles),
+        seconds=seconds,
+    )

@@ -1,0 +1,124 @@
+"""A GeoJSON file of an assessment's Buildings, saying of itself what it is."""
+
+import json
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from typing import IO, Any, Literal
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from unosat.accounts.actors import Actor
+from unosat.assessments import selectors as assessment_selectors
+from unosat.assessments.models import Assessment
+from unosat.exports.errors import NothingToExport
+from unosat.review.models import Building, ReviewedArea
+from unosat.review.selectors import feature
+
+ROWS_AT_ONCE = 2000
+
+Only = Literal["all", "reviewed"]
+Rejected = Literal["include", "leave_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a file shall hold.
+
+    Attributes:
+        only: every building, or only those that somebody decided on.
+        rejected: whether those found to be no buildings are in it (marked as such).
+    """
+
+    only: Only = "all"
+    rejected: Rejected = "include"
+
+
+def write_geojson(actor: Actor, assessment_id: UUID, choice: Choice) -> IO[bytes]:
+    """Write the file to a temporary place and return it, rewound; it vanishes when closed.
+
+    All of it is read in one snapshot of the database, so that the counts in its metadata are
+    those of its features; memory does not grow with it.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+        NothingToExport: it has no result.
+    """
+    row = assessment_selectors.assessment(actor, assessment_id)
+    if row.state != Assessment.State.DONE:
+        raise NothingToExport(f"assessment {row.pk} is {row.state}")
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    try:
+        with transaction.atomic():
+            if not _nested():
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            _write(file, row, choice)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def file_name(actor: Actor, assessment_id: UUID, choice: Choice) -> str:
+    """A name for the file, of plain characters."""
+    row = assessment_selectors.assessment(actor, assessment_id)
+    words = "".join(c if c.isalnum() and c.isascii() else "-" for c in row.name).strip("-")
+    return f"{words[:60] or 'damage'}-{choice.only}.geojson"
+
+
+def _nested() -> bool:
+    """Whether an outer transaction is under way, whose isolation stands already (in tests)."""
+    return len(connection.savepoint_ids) > 0
+
+
+def _write(file: IO[bytes], row: Assessment, choice: Choice) -> None:
+    metadata = json.dumps(_metadata(row, choice), ensure_ascii=False)
+    file.write(f'{{"type": "FeatureCollection",\n"metadata": {metadata},\n"features": ['.encode())
+    model = str(row.model_version)
+    separator = "\n"
+    buildings = _chosen(row, choice).select_related("footprint").order_by("pk")
+    for building in buildings.iterator(chunk_size=ROWS_AT_ONCE):
+        file.write(f"{separator}{json.dumps(feature(building, model))}".encode())
+        separator = ",\n"
+    file.write(b"\n]}\n")
+
+
+def _chosen(row: Assessment, choice: Choice) -> QuerySet[Building]:
+    buildings = Building.objects.filter(assessment=row)
+    if choice.only == "reviewed":
+        buildings = buildings.exclude(review=Building.Review.UNREVIEWED)
+    if choice.rejected == "leave_out":
+        buildings = buildings.exclude(review=Building.Review.REJECTED)
+    return buildings
+
+
+def _metadata(row: Assessment, choice: Choice) -> dict[str, Any]:
+    """What the engine said, and what people made of it since."""
+    every = Counter(Building.objects.filter(assessment=row).values_list("review", flat=True))
+    chosen = Counter(_chosen(row, choice).values_list("review", flat=True))
+    reviewers = Building.objects.filter(assessment=row, updated_by__isnull=False)
+    names = reviewers.order_by("updated_by__username").values_list(
+        "updated_by__username", flat=True
+    )
+    told: dict[str, Any] = row.metadata
+    return told | {
+        "assessment": str(row.pk),
+        "event": row.scene.event.name,
+        "synthetic": row.scene.synthetic,
+        "data_licence": row.scene.licence,
+        "acquired_at": row.scene.acquired_at.isoformat() if row.scene.acquired_at else None,
+        "threshold": row.options.get("min_score"),
+        "exported_at": timezone.now().isoformat(timespec="seconds"),
+        "only": choice.only,
+        "rejected": choice.rejected,
+        "features": sum(chosen.values()),
+        "buildings_by_review": {name: chosen[name] for name in Building.Review.values},
+        "left_out_by_review": {name: every[name] - chosen[name] for name in Building.Review.values},
+        "reviewed_by": list(names.distinct()),
+        "reviewed_areas": ReviewedArea.objects.filter(assessment=row).count(),
+    }

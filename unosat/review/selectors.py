@@ -1,0 +1,182 @@
+"""Every question asked of buildings and reviewed areas. Reads only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.gis.geos import Polygon
+from django.db.models import Count, F, FloatField, IntegerField, Q, QuerySet
+from django.db.models.functions import Cast, Floor
+
+from unosat.accounts.actors import Actor
+from unosat.assessments import selectors as assessment_selectors
+from unosat.errors import NotFound
+from unosat.review import outlines
+from unosat.review.models import Building, Decision, ReviewedArea
+from unosat.scenes.models import WGS84
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which buildings, and from where on.
+
+    Attributes:
+        bbox: west, south, east, north, in degrees; None for all.
+        review: only those in this state; None for all.
+        min_score: only those at least so sure, and all that analysts added; None for all.
+        after: the number of the last building of the page before; 0 for the first page.
+        limit: at most so many.
+    """
+
+    bbox: tuple[float, float, float, float] | None = None
+    review: str | None = None
+    min_score: float | None = None
+    after: int = 0
+    limit: int = 500
+
+
+def buildings(actor: Actor, assessment_id: UUID, page: Page) -> tuple[list[Building], int | None]:
+    """One page of buildings, in the engine's order, then those added.
+
+    Returns:
+        The buildings, and the number to go on after; None on the last page.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+    """
+    row = assessment_selectors.assessment(actor, assessment_id)
+    rows = Building.objects.filter(assessment=row, pk__gt=page.after)
+    if page.bbox:
+        box = Polygon.from_bbox(page.bbox)
+        box.srid = WGS84
+        rows = rows.filter(outline__intersects=box)
+    if page.review:
+        rows = rows.filter(review=page.review)
+    if page.min_score is not None:
+        rows = rows.filter(Q(score__gte=page.min_score) | Q(score__isnull=True))
+    found = list(
+        rows.select_related("footprint", "assessment__model_version").order_by("pk")[
+            : page.limit + 1
+        ]
+    )
+    shown = found[: page.limit]
+    return shown, shown[-1].pk if len(found) > page.limit else None
+
+
+def building(actor: Actor, assessment_id: UUID, uid: UUID) -> Building:
+    """One building with what ``detail`` needs.
+
+    Raises:
+        NotFound: it is not the organisation's.
+    """
+    found = (
+        Building.objects.select_related("footprint", "updated_by")
+        .filter(
+            assessment_id=assessment_id,
+            assessment__organisation_id=actor.organisation_id,
+            uid=uid,
+        )
+        .first()
+    )
+    if found is None:
+        raise NotFound(f"building {uid}")
+    return found
+
+
+def feature_properties(row: Building, model: str) -> dict[str, Any]:
+    """What every output says of a building: the engine's words, and what people made of it."""
+    footprint = row.footprint
+    return {
+        "id": str(row.uid),
+        "grade": row.grade,
+        "score": row.score,
+        "grade_score": row.grade_score,
+        "probabilities": footprint.probabilities if footprint else None,
+        "area_m2": _area(row),
+        "model": model if footprint else None,
+        "clipped": footprint.clipped if footprint else False,
+        "review": row.review,
+        "source": row.source,
+        "version": row.version,
+    }
+
+
+def feature(row: Building, model: str) -> dict[str, Any]:
+    """A building as a GeoJSON feature."""
+    return {
+        "type": "Feature",
+        "id": str(row.uid),
+        "geometry": outlines.geojson_of(row.outline),
+        "properties": feature_properties(row, model),
+    }
+
+
+def detail(row: Building) -> dict[str, Any]:
+    """A building with its outline and every decision, oldest first."""
+    footprint = row.footprint
+    decisions = row.decisions.select_related("user").order_by("number")
+    return {
+        "uid": row.uid,
+        "grade": row.grade,
+        "score": row.score,
+        "grade_score": row.grade_score,
+        "probabilities": footprint.probabilities if footprint else None,
+        "model_grade": footprint.grade if footprint else None,
+        "clipped": footprint.clipped if footprint else False,
+        "area_m2": _area(row),
+        "review": row.review,
+        "source": row.source,
+        "version": row.version,
+        "outline": outlines.geojson_of(row.outline),
+        "updated_by": row.updated_by.get_username() if row.updated_by else None,
+        "updated_at": row.updated_at,
+        "history": [_told(decision) for decision in decisions],
+    }
+
+
+def count_buildings(actor: Actor, assessment_id: UUID) -> list[Mapping[str, Any]]:
+    """How many buildings there are per grade, review state, source and whole percent of score.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+    """
+    row = assessment_selectors.assessment(actor, assessment_id)
+    percent = Cast(Floor(Cast(F("score") * 100, FloatField())), IntegerField())
+    return list(
+        Building.objects.filter(assessment=row)
+        .annotate(percent=percent)
+        .values("grade", "review", "source", "percent")
+        .annotate(count=Count("pk"))
+        .order_by("grade", "review", "source", "percent")
+    )
+
+
+def reviewed_areas(actor: Actor, assessment_id: UUID) -> QuerySet[ReviewedArea]:
+    """The reviewed areas of an assessment, oldest first.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+    """
+    row = assessment_selectors.assessment(actor, assessment_id)
+    return ReviewedArea.objects.filter(assessment=row).select_related("user").order_by("made_at")
+
+
+def _area(row: Building) -> float:
+    """Of the outline as it stands, in square metres."""
+    if row.footprint and row.footprint.outline == row.outline:
+        return row.footprint.area_m2
+    return outlines.area_m2(outlines.loaded(row.outline))
+
+
+def _told(decision: Decision) -> dict[str, Any]:
+    return {
+        "id": decision.pk,
+        "number": decision.number,
+        "kind": decision.kind,
+        "grade": decision.grade,
+        "reason": decision.reason,
+        "user": decision.user.get_username(),
+        "made_at": decision.made_at,
+        "on_version": decision.on_version,
+    }
