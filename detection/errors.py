@@ -73,6 +73,15 @@ class EmptyImage(DetectionError):
     )
 
 
+class BadArea(DetectionError):
+    """The area to look at cannot be read."""
+
+    code = "bad_area"
+    user_message = (
+        "The area cannot be read. It must be GeoJSON: polygons in longitude and latitude."
+    )
+
+
 class ModelUnavailable(DetectionError):
     """Weights are missing, damaged, or not the ones recorded."""
 

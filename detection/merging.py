@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry import Polygon, box
 
-from detection.footprints import Candidate, Side, rounded, tidy
+from detection.footprints import TILE_EDGE_PX, Candidate, Side, rounded, tidy
 from detection.georef import GeoTile
 from detection.tiling import TileLayout
 
@@ -23,6 +23,10 @@ SAME_CONTAINED = 0.5  # of the smaller one: a sliver of a large building has a t
 # A whole small building inside a much larger outline is a building of its own (a shed in a yard),
 # not another view of the larger one; a cut one is.
 SMALLEST_SHARE = 0.15
+# A whole view that is about as large as joined pieces is better than they are; a smaller one is a
+# part of what was too large to be seen at once.
+WHOLE_SHARE = 0.9
+_CUTS = (Side.LEFT, Side.TOP, Side.RIGHT, Side.BOTTOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,19 @@ class _Link:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """One view of a building: a detection, or the joined pieces of one."""
+    """One view of a building: a detection, or the joined pieces of one.
 
-    members: tuple[int, ...]
+    Attributes:
+        merged: what it says of the building.
+        is_joined: whether it is made of pieces.
+        goes_on: it was cut at a tile's edge, and nothing was found to join it to.
+        inset: distance from the nearest edge of its tile, in pixels.
+    """
+
     merged: Merged
-    rank: tuple[float, ...]
+    is_joined: bool
+    goes_on: bool
+    inset: float
 
 
 def merge_rows(layout: TileLayout, rows: Iterable[list[Candidate]]) -> Iterator[list[Merged]]:
@@ -151,7 +163,7 @@ def _compare(pending: list[_Seen], first: int, second: int) -> _Link | None:
     if both <= 0:
         return None
     agree = both / (larger + smaller - both) >= SAME_IOU
-    if agree and _faces(a, b.tile) and _faces(b, a.tile):
+    if agree and _are_pieces(a, b):
         return _Link(first, second, joined=True)
     if agree or (both / smaller >= SAME_CONTAINED and _is_a_view(a, b)):
         return _Link(first, second, joined=False)
@@ -167,15 +179,19 @@ def _shared_ground(a: GeoTile, b: GeoTile) -> Polygon:
     )
 
 
-def _faces(one: _Seen, other: GeoTile) -> bool:
-    """Whether a detection is cut at a side of its tile beyond which the other tile goes on."""
-    tile, sides = one.tile, one.candidate.sides
-    return bool(
-        (Side.LEFT in sides and other.col_off < tile.col_off)
-        or (Side.TOP in sides and other.row_off < tile.row_off)
-        or (Side.RIGHT in sides and other.col_off > tile.col_off)
-        or (Side.BOTTOM in sides and other.row_off > tile.row_off)
+def _are_pieces(a: _Seen, b: _Seen) -> bool:
+    """Whether both are cut where the other's tile goes on: one building, larger than the overlap.
+
+    A building cut on one side only is whole, along that axis, in the tile on the other side.
+    """
+    return _cross(a, b, Side.LEFT, Side.RIGHT, b.tile.col_off - a.tile.col_off) or _cross(
+        a, b, Side.TOP, Side.BOTTOM, b.tile.row_off - a.tile.row_off
     )
+
+
+def _cross(a: _Seen, b: _Seen, near: Side, far: Side, step: int) -> bool:
+    first, second = (a, b) if step > 0 else (b, a)
+    return step != 0 and far in first.candidate.sides and near in second.candidate.sides
 
 
 def _is_a_view(a: _Seen, b: _Seen) -> bool:
@@ -238,26 +254,38 @@ def _decide(pending: list[_Seen], numbers: list[int], links: list[_Link]) -> lis
         first, second = int(labels[link.first]), int(labels[link.second])
         rivals.setdefault(first, set()).add(second)
         rivals.setdefault(second, set()).add(first)
+    ranks = [_rank(group, label, groups, rivals) for label, group in enumerate(groups)]
     kept: set[int] = set()
-    for label in sorted(range(len(groups)), key=lambda label: groups[label].rank):
+    for label in sorted(range(len(groups)), key=lambda label: ranks[label]):
         if not rivals.get(label, set()) & (kept - {label}):
             kept.add(label)
     return [groups[label].merged for label in sorted(kept)]
+
+
+def _rank(
+    group: _Group, label: int, groups: list[_Group], rivals: dict[int, set[int]]
+) -> tuple[float, ...]:
+    """The total order, best first: complete, whole or joined, far from the edge, score, place."""
+    others = [groups[other] for other in rivals.get(label, set()) - {label}]
+    wholes = [one.merged.outline.area for one in others if not (one.goes_on or one.is_joined)]
+    needless = group.is_joined and max(wholes, default=0.0) >= WHOLE_SHARE * (
+        group.merged.outline.area
+    )
+    standing = 2 * group.goes_on + needless + (not group.is_joined) / 2
+    merged = group.merged
+    return (standing, -group.inset, -merged.score, *_place(merged.outline))
 
 
 def _group(pending: list[_Seen], numbers: list[int]) -> _Group:
     views = [pending[number] for number in numbers]
     if len(views) == 1:
         (one,) = views
-        merged = _single(one)
-        standing = 2.0 if one.candidate.sides else 1.0
-        inset = _inset(one)
-    else:
-        merged = _joined(views)
-        standing = 2.0 if any(_goes_on(one, merged.outline) for one in views) else 0.0
-        inset = 0.0
-    rank = (standing, -inset, -merged.score, *_place(merged.outline))
-    return _Group(tuple(numbers), merged, rank)
+        return _Group(
+            _single(one), is_joined=False, goes_on=bool(one.candidate.sides), inset=_inset(one)
+        )
+    merged = _joined(views)
+    goes_on = any(_goes_on(one, views) for one in views)
+    return _Group(merged, is_joined=True, goes_on=goes_on, inset=0.0)
 
 
 def _single(one: _Seen) -> Merged:
@@ -280,20 +308,42 @@ def _joined(views: list[_Seen]) -> Merged:
         outline,
         max(one.candidate.score for one in views),
         rounded(mean),
-        any(one.candidate.at_border or _goes_on(one, outline) for one in views),
+        any(one.candidate.at_border or _goes_on(one, views) for one in views),
     )
 
 
-def _goes_on(one: _Seen, outline: Polygon) -> bool:
-    """Whether a piece is cut at a side of its tile beyond which the whole does not reach."""
-    left, top, right, bottom = outline.bounds
-    tile, sides = one.tile, one.candidate.sides
-    return bool(
-        (Side.LEFT in sides and left >= tile.col_off - 1)
-        or (Side.TOP in sides and top >= tile.row_off - 1)
-        or (Side.RIGHT in sides and right <= tile.col_off + tile.width + 1)
-        or (Side.BOTTOM in sides and bottom <= tile.row_off + tile.height + 1)
+def _goes_on(one: _Seen, views: list[_Seen]) -> bool:
+    """Whether a piece is cut at a side of its tile where no other piece takes over from it."""
+    return any(
+        side in one.candidate.sides
+        and not any(_takes_over(one, other, side) for other in views if other is not one)
+        for side in _CUTS
     )
+
+
+def _takes_over(one: _Seen, other: _Seen, side: Side) -> bool:
+    """Whether the other tile goes on beyond that side, and its piece is there as well."""
+    edge, tile = _edges(one.tile), _edges(other.tile)
+    outward = -1 if side in {Side.LEFT, Side.TOP} else 1
+    if outward * (tile[side] - edge[side]) <= TILE_EDGE_PX:
+        return False
+    left, top, right, bottom = one.polygon.bounds
+    strip = {
+        Side.LEFT: (left, top, left + TILE_EDGE_PX, bottom),
+        Side.TOP: (left, top, right, top + TILE_EDGE_PX),
+        Side.RIGHT: (right - TILE_EDGE_PX, top, right, bottom),
+        Side.BOTTOM: (left, bottom - TILE_EDGE_PX, right, bottom),
+    }[side]
+    return bool(other.polygon.intersects(box(*strip)))
+
+
+def _edges(tile: GeoTile) -> dict[Side, int]:
+    return {
+        Side.LEFT: tile.col_off,
+        Side.TOP: tile.row_off,
+        Side.RIGHT: tile.col_off + tile.width,
+        Side.BOTTOM: tile.row_off + tile.height,
+    }
 
 
 def _inset(one: _Seen) -> float:

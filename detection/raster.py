@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -37,9 +36,9 @@ PIXEL_SIZE_TOLERANCE = 0.02  # a "5 cm" image has pixels of 4.998 cm
 WGS84 = Geod(ellps="WGS84")
 BASELINE_PX = 100  # pixel size is measured over this many pixels: over one, rounding shows
 # No file beside the image is looked for, and no image can name another as its overviews.
-GDAL_OPTIONS = {
+GDAL_OPTIONS: dict[str, str | int] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_CACHEMAX": "256",
+    "GDAL_CACHEMAX": 256 * 2**20,  # bytes, in the whole process
     "GDAL_TIFF_INTERNAL_MASK": "YES",
 }
 NAMED_COLOURS = {
@@ -172,10 +171,10 @@ class Scene:
     def _blocks(self, rows: range, columns: range) -> NDArray[np.bool_]:
         # Interleaved by band, a block of one colour may be absent where another's is not.
         bands = sorted(set(self.bands.indexes))
-        look_up = partial(self._dataset.get_tag_item, ns="TIFF")
+        look_up = self._dataset.get_tag_item
         found = [
             [
-                any(look_up(f"BLOCK_OFFSET_{column}_{row}", bidx=band) for band in bands)
+                any(look_up(f"BLOCK_OFFSET_{column}_{row}", "TIFF", band) for band in bands)
                 for column in columns
             ]
             for row in rows
