@@ -22,7 +22,15 @@ class SceneAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_display = ["name", "event", "phase", "state", "refusal_code", "created_at"]
     list_filter = ["state", "phase"]
-    fields = readonly_fields = ("organisation", "event", "name", "phase", "state", "refusal_code", "sensor")
+    fields = readonly_fields = (
+        "organisation",
+        "event",
+        "name",
+        "phase",
+        "state",
+        "refusal_code",
+        "sensor",
+    )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Scenes come in by upload."""
