@@ -11,7 +11,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform as warp_points
 from rasterio.windows import Window
 from shapely import Polygon, box, get_parts
@@ -167,7 +167,7 @@ def write_scene(
                     count += 1
             truth.write("\n]}\n")
             return count
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CRSError, OSError) as error:
         raise BadOutput(f"{image_path.name}: {error}") from error
 
 

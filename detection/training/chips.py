@@ -1,12 +1,14 @@
 """Training images with what is known about them. numpy and rasterio only; no torch."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rasterio.features import rasterize
 from shapely import Polygon, box
 
@@ -17,6 +19,7 @@ UNKNOWN_GRADE = -1  # certainly a building; nobody said how damaged
 IGNORED_GRADE = -2  # neither background nor an example
 IGNORE_MARGIN_PX = 2.0
 THIN_PX = 2.0
+ALIKE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,47 @@ def cached(sources: Iterable[ChipSource], folder: Path) -> list[StoredChip]:
             draft.replace(path)
         found.append(StoredChip(path, source.event, source.cluster))
     return found
+
+
+def at_pixel_size(sources: Iterable[ChipSource], pixel_size_m: float) -> list[ChipSource]:
+    """The same chips, resampled as they are read where their pixels are of another size."""
+    return [
+        LazyChip(s.name, s.event, s.cluster, partial(_load_at, s, pixel_size_m)) for s in sources
+    ]
+
+
+def resampled(chip: Chip, pixel_size_m: float) -> Chip:
+    """A chip with pixels of another ground size; sizes within 5 % are left as they are.
+
+    Buildings that vanish at the new size are left out.
+    """
+    scale = chip.pixel_size_m / pixel_size_m
+    if abs(scale - 1) < ALIKE:
+        return chip
+    _, height, width = chip.image.shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    bands = [_resized(band, size, Image.Resampling.BICUBIC) for band in chip.image]
+    numbers = _resized(chip.instances, size, Image.Resampling.NEAREST)
+    present = np.unique(numbers[numbers > 0])
+    renumber = np.zeros(len(chip.grades) + 1, np.int32)
+    renumber[present] = np.arange(1, len(present) + 1)
+    ignore = _resized(chip.ignore.astype(np.uint8), size, Image.Resampling.NEAREST) > 0
+    return replace(
+        chip,
+        image=np.stack(bands),
+        instances=renumber[numbers],
+        grades=chip.grades[present - 1],
+        ignore=ignore,
+        pixel_size_m=pixel_size_m,
+    )
+
+
+def _load_at(source: ChipSource, pixel_size_m: float) -> Chip:
+    return resampled(source.load(), pixel_size_m)
+
+
+def _resized(band: NDArray[Any], size: tuple[int, int], method: Image.Resampling) -> NDArray[Any]:
+    return np.asarray(Image.fromarray(band).resize(size, method))
 
 
 def clusters_of(sources: Sequence[ChipSource]) -> Iterator[tuple[str, list[ChipSource]]]:
