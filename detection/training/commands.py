@@ -1,0 +1,238 @@
+"""The commands that teach and judge models: ``train``, ``evaluate``, ``synthesize``."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Never
+
+from tqdm import tqdm
+
+from detection.labels.masks import read_masks
+from detection.labels.vectors import read_outlined
+from detection.labels.xbd import read_xbd
+from detection.synthetic import USUAL_DAMAGE, SceneFile, TownScene, render_chip, write_scene
+from detection.training.chips import (
+    Chip,
+    ChipSource,
+    LazyChip,
+    at_pixel_size,
+    cached,
+    stored_chips,
+)
+from detection.weights import DEFAULT_MODEL, find_model
+
+PIXEL_SIZE_M = 0.46
+CHOOSE = "choose"
+
+
+def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
+    """Say what one of the three commands takes."""
+    {"train": _add_train, "evaluate": _add_evaluate, "synthesize": _add_synthesize}[name](parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command that was parsed; 0 if it went well."""
+    act: Callable[[argparse.Namespace], None] = args.act
+    act(args)
+    return 0
+
+
+def _add_labels(parser: argparse.ArgumentParser) -> None:
+    labels = parser.add_argument_group("labelled images; each may be given several times")
+    labels.add_argument("--xbd", type=Path, action="append", default=[], metavar="FOLDER")
+    labels.add_argument("--masks", type=Path, action="append", default=[], metavar="FOLDER")
+    labels.add_argument("--outlines", type=Path, action="append", default=[], metavar="FOLDER")
+    labels.add_argument("--chips", type=Path, action="append", default=[], metavar="FOLDER")
+    parser.add_argument("--split", help="only xBD scenes that manifest.csv puts in this split")
+    parser.add_argument(
+        "--mask-pixel-size", type=float, default=0.5, metavar="METRES", help="of --masks (0.5)"
+    )
+
+
+def _labelled(args: argparse.Namespace, pixel_size_m: float) -> list[ChipSource]:
+    """Every chip that was asked for, in its own pixel size but for outlines over GeoTIFFs."""
+    found: list[ChipSource] = []
+    for folder in args.xbd:
+        found += read_xbd(folder, split=args.split)
+    for folder in args.masks:
+        found += read_masks(folder, pixel_size_m=args.mask_pixel_size)
+    for folder in args.outlines:
+        found += read_outlined(folder, pixel_size_m=pixel_size_m)
+    for folder in args.chips:
+        found += stored_chips(folder)
+    return found
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_labels(parser)
+    parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    parser.add_argument("--name", default=DEFAULT_MODEL)
+    parser.add_argument("--version", default=datetime.now(UTC).strftime("%Y.%m.%d"))
+    parser.add_argument("--before", action="store_true", help="xBD images from before as well")
+    parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="N made-up chips")
+    parser.add_argument("--start", help="model to begin with; from nothing unless given")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--minutes", type=float, default=0.0, help="stop by then; 0: by steps only")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--pixel-size", type=float, default=PIXEL_SIZE_M, metavar="METRES")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path, help="folder for decoded chips; makes steps faster")
+    parser.set_defaults(act=_train)
+
+
+def _train(args: argparse.Namespace) -> None:
+    import torch
+
+    from detection.training.train import Serving, TrainOptions, train
+
+    drawn = _labelled(args, args.pixel_size)
+    if args.before:
+        for folder in args.xbd:
+            drawn += read_xbd(folder, when="pre", split=args.split)
+    made = [_made_up(args.seed * 1_000_000 + k, args.pixel_size) for k in range(args.synthetic)]
+    diet = [
+        Serving(_prepared(chips, args), weight)
+        for chips, weight in ((drawn, 1.0), (made, 0.3 if drawn else 1.0))
+        if chips
+    ]
+    cuda = torch.cuda.is_available() if args.device == "auto" else args.device == "cuda"
+    options = TrainOptions(
+        steps=args.steps,
+        minutes=args.minutes,
+        batch=args.batch,
+        learning_rate=args.learning_rate,
+        device="cuda" if cuda else "cpu",
+        pixel_size_m=args.pixel_size,
+        seed=args.seed,
+    )
+    start = find_model(args.start) if args.start else None
+    with tqdm(total=args.steps, unit="step", disable=None) as bar:
+
+        def show(step: int, steps: int, loss: float) -> None:
+            bar.total = steps
+            bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
+            bar.update(step - bar.n)
+
+        label = f"{args.name}@{args.version}"
+        train(diet, options, args.out, label=label, start=start, on_step=show)
+
+
+def _made_up(seed: int, pixel_size_m: float) -> ChipSource:
+    name = f"synthetic-{seed}"
+
+    def make() -> Chip:
+        return render_chip(seed, pixel_size_m=pixel_size_m)
+
+    return LazyChip(name, "synthetic", name, make)
+
+
+def _prepared(chips: list[ChipSource], args: argparse.Namespace) -> list[ChipSource]:
+    sized = at_pixel_size(chips, args.pixel_size)
+    return list(cached(sized, args.cache)) if args.cache else sized
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    _add_labels(parser)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="model folder, or a shipped one")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument(
+        "--operating-score",
+        type=_operating_score,
+        help="0 to 1, or 'choose' to take the one of the highest building F1 on these scenes; "
+        "the model's own unless given",
+    )
+    parser.add_argument("--json", type=Path, help="write the scores here")
+    parser.add_argument("--page", type=Path, help="draw the scores here, as PNG")
+    parser.add_argument(
+        "--update-card", metavar="WORDS", help="put the scores into the model's card, as on WORDS"
+    )
+    parser.set_defaults(act=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from detection.backends import load_detector
+    from detection.training.evaluate import evaluate
+    from detection.training.report import draw_page, to_json, to_table, update_card
+
+    folder = find_model(args.model)
+    detector = load_detector(folder, device=args.device)
+    scenes = _labelled(args, detector.spec.pixel_size_m)
+    with tqdm(total=len(scenes), unit="scene", disable=None, leave=False) as bar:
+        found = evaluate(
+            detector,
+            scenes,
+            operating_score=args.operating_score,
+            on_scene=lambda done, _: _advance(bar, done),
+        )
+    print(to_table(found))
+    if args.json:
+        args.json.write_text(json.dumps(to_json(found), indent=2) + "\n", encoding="utf-8")
+    if args.page:
+        draw_page(found, args.page)
+    if args.update_card:
+        update_card(folder, found, data=args.update_card)
+
+
+def _operating_score(words: str) -> float:
+    if words == CHOOSE:
+        return -1.0
+    score = float(words)
+    if not 0 <= score <= 1:
+        raise argparse.ArgumentTypeError(f"{words} is not between 0 and 1")
+    return score
+
+
+def _advance(bar: "tqdm[Never]", done: int) -> None:
+    bar.update(done - bar.n)
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    width: int
+    height: int
+
+
+def _size(text: str) -> _Size:
+    width, _, height = text.partition("x")
+    return _Size(int(width), int(height or width))
+
+
+def _add_synthesize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", type=Path, metavar="SCENE.tif", help="GeoTIFF to write")
+    parser.add_argument("--truth", type=Path, help="GeoJSON to write; SCENE_truth.geojson if not")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=_size, default=_Size(4096, 4096), metavar="WIDTHxHEIGHT")
+    parser.add_argument("--pixel-size", type=float, default=0.5, metavar="METRES")
+    parser.add_argument("--crs", default=SceneFile(1, 1).crs, help="in metres")
+    parser.add_argument("--origin", type=float, nargs=2, default=SceneFile(1, 1).origin)
+    parser.add_argument(
+        "--damage",
+        type=float,
+        nargs=4,
+        default=USUAL_DAMAGE,
+        metavar=("NONE", "MINOR", "MAJOR", "DESTROYED"),
+        help="how often each grade occurs",
+    )
+    parser.set_defaults(act=_synthesize, refuse=parser.error)
+
+
+def _synthesize(args: argparse.Namespace) -> None:
+    if min(args.damage) < 0 or not any(args.damage):
+        args.refuse("--damage needs four numbers from 0, not all of them 0")
+    truth = args.truth or args.image.with_name(f"{args.image.stem}_truth.geojson")
+    scene = TownScene(args.seed, args.pixel_size, tuple(args.damage))
+    place = SceneFile(args.size.width, args.size.height, args.crs, tuple(args.origin))
+    with tqdm(unit="tile", disable=None, leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            _advance(bar, done)
+
+        count = write_scene(args.image, truth, scene, place, show)
+    print(f"{count} buildings in {args.image.name}", file=sys.stderr)
