@@ -126,6 +126,20 @@ def free_port() -> int:
         return port
 
 
+def gone(pid: int, *, seconds: float = 10.0) -> bool:
+    """Whether a process ends within some seconds; a zombie nobody waits for has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=10):  # noqa: S310

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+# asked after the request for the signal: a parent that died before it would never be noticed
+STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
 LOG_LIMIT_BYTES = 20_000_000  # a log larger than this is set aside when its process starts
 
 
 def guarded(
     command: Sequence[str], *, account: str | None = None, death_signal: str = "KILL"
 ) -> list[str]:
-    """Wrap a command so that the kernel signals it when its parent dies.
+    """Wrap a command so that the kernel signals it when its parent, this process, dies.
 
     The wrapper that asks for the signal is the innermost one, because changing the account
     clears the request. The kernel counts the thread that forked as the parent: call this from
@@ -26,7 +28,8 @@ def guarded(
         account: run as this user and its groups; None for the present user.
         death_signal: name of the signal, without SIG.
     """
-    inner = ["setpriv", "--pdeathsig", death_signal, "--", *command]
+    check = ["sh", "-c", STILL_OURS, str(os.getpid())]
+    inner = ["setpriv", "--pdeathsig", death_signal, "--", *check, *command]
     return inner if account is None else [*as_account(account), *inner]
 
 
