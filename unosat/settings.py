@@ -74,9 +74,6 @@ DATABASES: dict[str, dict[str, Any]] = {
 UNOSAT_STORE = Path(env.str("UNOSAT_STORE", default=str(BASE_DIR / "var" / "store")))
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
-UNOSAT_LEASE_SECONDS = env.int(
-    "UNOSAT_LEASE_SECONDS", default=30
-)  # a worker silent so long is dead
 
 # --- background work: the database owns the state of every job, the queue only wakes workers
 CELERY_BROKER_URL = _celery_url(UNOSAT_REDIS_URL)

@@ -27,7 +27,8 @@ from unosat.training.models import ModelVersion
 _numbers = itertools.count(1)
 WEST, NORTH = 33.3, 35.2  # of the made scenes, in degrees
 STEP = 5e-6  # degrees per pixel, some half a metre
-SIDE = 512
+SIDE = 1024
+HOUSES = len(range(20, SIDE - 40, 80)) ** 2  # in a made scene
 SCORE = 0.9  # of everything found
 
 
@@ -114,7 +115,7 @@ def make_model(**facts: object) -> ModelVersion:
         "version": str(next(_numbers)),
         "input_kind": "after",
         "pixel_size_m": 0.5,
-        "tile_px": 128,
+        "tile_px": 256,
         "operating_score": 0.5,
         "licence": "CC0-1.0",
     }
