@@ -149,8 +149,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     (project / "frontend" / "dist").symlink_to(PROJECT / "frontend" / "dist")
     yield Copy(project, free_port())
     folders = prepare_folders(project / "var")
-    for folder in {folders.postgres.parent, folders.sockets} - {project / "var"}:
-        shutil.rmtree(folder, ignore_errors=True)
+    for outside in {folders.postgres.parent, folders.sockets} - {project / "var"}:
+        shutil.rmtree(outside, ignore_errors=True)
 
 
 def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
