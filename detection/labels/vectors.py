@@ -20,6 +20,7 @@ from detection.labels.xbd import SUBTYPES, polygons_of
 from detection.training.chips import UNKNOWN_GRADE, Chip, ChipSource, LazyChip, burn, grade_code
 
 GRADE_FIELDS = ("grade", "damage", "subtype")
+SAME_IOU = 0.6
 OUTLINE_ENDINGS = (".geojson", "_truth.geojson", ".gpkg")
 
 
@@ -95,12 +96,33 @@ def read_outlines(path: Path, image: LabelledImage) -> list[tuple[Polygon, int]]
     if named is not None:
         codes = [_code(value, path.name) for value in named]
     shapes = shapely.from_wkb(geometries)
-    return [
-        (polygon, code)
-        for geometry, code in zip(shapes, codes, strict=True)
-        if geometry is not None
-        for polygon in polygons_of(_to_pixels(geometry, crs, image))
-    ]
+    return _once(
+        [
+            (polygon, code)
+            for geometry, code in zip(shapes, codes, strict=True)
+            if geometry is not None
+            for polygon in polygons_of(_to_pixels(geometry, crs, image))
+        ]
+    )
+
+
+def _once(outlines: list[tuple[Polygon, int]]) -> list[tuple[Polygon, int]]:
+    """Leave out a building that was drawn before: volunteers' maps hold some roofs twice."""
+    tree = shapely.STRtree([outline for outline, _ in outlines])
+    kept: list[tuple[Polygon, int]] = []
+    dropped: set[int] = set()
+    for index, (outline, code) in enumerate(outlines):
+        if index in dropped:
+            continue
+        kept.append((outline, code))
+        near = (int(other) for other in tree.query(outline, predicate="intersects"))
+        dropped |= {n for n in near if n > index and _iou(outline, outlines[n][0]) > SAME_IOU}
+    return kept
+
+
+def _iou(a: Polygon, b: Polygon) -> float:
+    shared = float(a.intersection(b).area)
+    return shared / max(a.area + b.area - shared, 1e-12)
 
 
 def _to_pixels(geometry: shapely.Geometry, crs: CRS, image: LabelledImage) -> shapely.Geometry:
