@@ -2,7 +2,11 @@
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "unosat.settings")
-application = get_asgi_application()
+django.setup(set_prefix=False)
+
+from unosat.streaming import Handler  # noqa: E402 - needs the settings
+
+application = Handler()

@@ -192,4 +192,5 @@ LOGGING = {
     "formatters": {"line": {"()": "unosat.logs.FactsFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("UNOSAT_LOG_LEVEL", default="INFO")},
+    "loggers": {name: {"level": "WARNING"} for name in ("numexpr", "rasterio", "rio_tiler")},
 }

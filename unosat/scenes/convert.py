@@ -6,6 +6,7 @@ Memory does not grow with the image: one window of pixels is held at a time.
 """
 
 import contextlib
+import itertools
 import json
 import resource
 import sys
@@ -262,7 +263,7 @@ def _outline(scene: Scene) -> list[list[float]]:
     steps = np.linspace(0, 1, EDGE_POINTS, endpoint=False)[:, None]
     sides = [
         np.array(start) + steps * (np.array(end) - np.array(start))
-        for start, end in zip(corners, corners[1:], strict=False)
+        for start, end in itertools.pairwise(corners)
     ]
     ground = scene.grid.to_ground(np.concatenate(sides).astype(np.float64))
     lon, lat = to_lonlat(scene.grid.crs).transform(*ground.T)

@@ -6,10 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 from detection.errors import DetectionError, UnreadableRaster
 from unosat.scenes.errors import ImageRefused, TooExpensive
@@ -21,7 +19,6 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 NEEDED_DRIVERS = frozenset({"GTiff", "COG", "MEM"})
 WALL_CLOCK_SECONDS = 3 * 3600
 REFUSED = 1
-Kind = TypeVar("Kind", DetectionError, ImageRefused)
 
 
 class ConverterFailed(Exception):
@@ -81,13 +78,9 @@ def _understand(done: "subprocess.CompletedProcess[bytes]") -> SceneFacts:
 
 @lru_cache(maxsize=1)
 def _refusals() -> dict[str, type[DetectionError] | type[ImageRefused]]:
-    return {kind.code: kind for base in (DetectionError, ImageRefused) for kind in _kinds(base)}
-
-
-def _kinds(base: type[Kind]) -> Iterator[type[Kind]]:
-    yield base
-    for kind in base.__subclasses__():
-        yield from _kinds(kind)
+    theirs: list[type[DetectionError]] = [DetectionError, *DetectionError.__subclasses__()]
+    ours: list[type[ImageRefused]] = [ImageRefused, *ImageRefused.__subclasses__()]
+    return {kind.code: kind for kind in theirs} | {kind.code: kind for kind in ours}
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,175 @@
+"""Every change to events and scenes."""
+
+import datetime
+import logging
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+import shapely
+from django.contrib.gis.geos import GEOSGeometry, Polygon
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from detection.areas import parse_area
+from detection.errors import BadArea
+from detection.raster import hash_file
+from unosat.accounts.actors import Actor
+from unosat.ops import jobs, leases, store
+from unosat.ops.leases import Lease
+from unosat.scenes import sandbox, selectors
+from unosat.scenes.errors import EventNameTaken
+from unosat.scenes.facts import SceneFacts
+from unosat.scenes.models import WGS84, Event, Scene, Upload
+from unosat.scenes.requests import SceneRequest
+from unosat.scenes.tiffcheck import check_tiff
+
+log = logging.getLogger(__name__)
+State = Scene.State
+
+
+def create_event(
+    actor: Actor,
+    *,
+    name: str,
+    kind: str,
+    date: datetime.date,
+    code: str = "",
+    area: dict[str, Any] | None = None,
+) -> Event:
+    """Record a disaster.
+
+    Args:
+        actor: whose organisation it belongs to.
+        name: unlike that of any other event of the organisation.
+        kind: one of ``Event.Kind``.
+        date: of the disaster.
+        code: such as a GLIDE number.
+        area: a GeoJSON Polygon in longitude and latitude, or None.
+
+    Raises:
+        EventNameTaken: there is one of that name.
+        BadArea: the area is no polygon in degrees.
+    """
+    try:
+        with transaction.atomic():
+            return Event.objects.create(
+                organisation_id=actor.organisation_id,
+                name=name,
+                kind=kind,
+                date=date,
+                code=code,
+                area=None if area is None else _area(area),
+            )
+    except IntegrityError as error:
+        raise EventNameTaken(name) from error
+
+
+def event_for(actor: Actor, request: SceneRequest) -> Event:
+    """The event that an image belongs to; made where only a new name is given.
+
+    Raises:
+        NotFound: no event of that id in the actor's organisation.
+    """
+    if request.event_id is not None:
+        return selectors.event(actor, request.event_id)
+    named = selectors.events(actor).filter(name=request.event_name)
+    found = named.first()
+    if found is not None:
+        return found
+    day = (request.acquired_at or timezone.now()).date()
+    try:
+        return create_event(actor, name=request.event_name, kind=Event.Kind.OTHER, date=day)
+    except EventNameTaken:
+        return named.get()
+
+
+def become_scene(upload_id: UUID) -> Scene:
+    """Turn an upload that has every byte into a Scene and queue its check; once, if asked twice."""
+    with transaction.atomic():
+        upload = Upload.objects.select_for_update().get(pk=upload_id)
+        done = Scene.objects.filter(upload=upload).first()
+        if done is not None:
+            return done
+        said = SceneRequest.read(upload.metadata, filename=upload.filename)
+        scene = Scene.objects.create(
+            organisation_id=upload.organisation_id,
+            event=Event.objects.get(pk=upload.metadata["event"]),
+            upload=upload,
+            created_by_id=upload.created_by_id,
+            api_key_id=upload.api_key_id,
+            name=said.name,
+            phase=said.phase,
+            acquired_at=said.acquired_at,
+            sensor=said.sensor,
+            licence=said.licence,
+            band_order=said.band_order,
+            size_bytes=upload.length,
+        )
+        upload.state = Upload.State.CONSUMED
+        upload.save(update_fields=["state"])
+        jobs.enqueue("ingest", scene.pk, upload.organisation_id)
+    log.info("scene received", extra={"scene": str(scene.pk), "bytes": upload.length})
+    return scene
+
+
+def ingest(scene_id: UUID, lease: Lease) -> None:
+    """Check one upload, make its clean COG and store what was found; nothing if overtaken.
+
+    Raises:
+        ImageRefused: the file cannot be taken.
+        DetectionError: the engine could not use the image.
+    """
+    scene = Scene.objects.select_related("upload").get(pk=scene_id)
+    if scene.upload is None:
+        raise RuntimeError("a scene to check has an upload")
+    Scene.objects.filter(pk=scene_id, state=State.UPLOADED).update(state=State.CHECKING)
+    source = store.store_path(scene.upload.path)
+    sha256 = hash_file(source)
+    check_tiff(source)
+    key = f"cogs/{scene.pk}.tif"
+    with store.writing(key) as target:
+        facts = sandbox.convert(source, target, scene.band_order)
+    with transaction.atomic():
+        if leases.finish(lease):
+            Scene.objects.filter(pk=scene_id).update(
+                state=State.READY, sha256=sha256, cog_key=key, **_columns(facts)
+            )
+            transaction.on_commit(partial(store.remove, scene.upload.path), robust=True)
+            log.info("scene ready", extra={"scene": str(scene_id), "pixel_m": facts.pixel_size_m})
+
+
+def ingest_failed(scene_id: UUID, code: str, message: str) -> None:
+    """Record why a scene is refused, and let its file go; part of failing its job."""
+    scene = Scene.objects.select_related("upload").get(pk=scene_id)
+    Scene.objects.filter(pk=scene_id).exclude(state=State.READY).update(
+        state=State.REFUSED, refusal_code=code, refusal_message=message
+    )
+    if scene.upload is not None:
+        transaction.on_commit(partial(store.remove, scene.upload.path), robust=True)
+
+
+def _columns(facts: SceneFacts) -> dict[str, Any]:
+    return {
+        "width": facts.width,
+        "height": facts.height,
+        "bands": facts.bands,
+        "band_order": facts.band_order[:60],
+        "dtype": facts.dtype,
+        "epsg": facts.epsg,
+        "pixel_size_m": facts.pixel_size_m,
+        "footprint": Polygon(facts.outline, srid=WGS84),
+        "stretch": {
+            "bands": facts.shown_bands,
+            "low": facts.shown_low,
+            "high": facts.shown_high,
+        },
+        "warnings": facts.warnings,
+    }
+
+
+def _area(geojson: dict[str, Any]) -> Polygon:
+    area = parse_area(geojson)
+    if area.geom_type != "Polygon":
+        raise BadArea("one polygon, please")
+    return cast("Polygon", GEOSGeometry(memoryview(shapely.to_wkb(area)), srid=WGS84))
