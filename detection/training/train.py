@@ -25,6 +25,7 @@ from detection.weights import read_card, write_model
 
 OnStep = Callable[[int, int, float], None]  # steps done, steps in all, loss; may raise Cancelled
 LICENCE = "CC-BY-NC-SA-4.0"
+NOT_IN_CARD = {"device", "architecture"}  # the first is of no interest, the second beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class TrainOptions:
         seed: of everything random.
         device: "cpu" or "cuda".
         pixel_size_m: what one pixel of the chips is on the ground, in metres.
+        architecture: what to build when starting from nothing.
         snapshot_every: steps between writing the model so far; 0 writes it once, at the end.
     """
 
@@ -76,6 +78,7 @@ class TrainOptions:
     seed: int = 0
     device: str = "cpu"
     pixel_size_m: float = 0.46
+    architecture: Architecture = field(default_factory=Architecture)
     snapshot_every: int = 0
 
 
@@ -109,14 +112,9 @@ def train(
     if not any(serving.chips for serving in diet):
         raise BadLabels("no chips to learn from")
     torch.manual_seed(options.seed)
-    if start is None:
-        architecture = Architecture()
-        network = DamageRCNN(architecture)
-    else:
-        network = load_network(start)
-        architecture = network.arch
+    network = DamageRCNN(options.architecture) if start is None else load_network(start)
     network.to(options.device).to(memory_format=torch.channels_last)
-    card = _card(architecture, options, label, start)
+    card = _card(network.arch, options, label, start)
     school = _School(network, options)
     began = time.monotonic()
     for step, batch in enumerate(_batches(diet, options), start=1):
@@ -277,7 +275,9 @@ def _card(
         "licence": LICENCE,
         "grades": [grade.value for grade in MODEL_GRADES],
         "architecture": architecture.to_json(),
-        "training": {key: value for key, value in asdict(options).items() if key != "device"},
+        "training": {
+            key: value for key, value in asdict(options).items() if key not in NOT_IN_CARD
+        },
         "parent": read_card(start)["sha256"] if start else None,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

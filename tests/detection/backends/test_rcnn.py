@@ -1,0 +1,123 @@
+"""The network's own arithmetic: boxes, anchors, sampling and losses."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.backends.rcnn import (
+    Architecture,
+    DamageRCNN,
+    ExactAnchors,
+    Sample,
+    Target,
+    box_losses,
+    decode,
+    encode,
+    mask_targets,
+    sample_boxes,
+)
+
+SMALL = Architecture(channels=16, fc=16, mask_channels=16, mask_layers=1)
+side = st.floats(4, 200)
+place = st.floats(0, 500)
+
+
+corners = st.tuples(place, place, side, side).map(
+    lambda b: torch.tensor([[b[0], b[1], b[0] + b[2], b[1] + b[3]]], dtype=torch.float64)
+)
+
+
+@given(corners, corners)
+def test_decoding_undoes_encoding(box: torch.Tensor, truth: torch.Tensor) -> None:
+
+    found = decode(encode(truth, box), box)
+
+    assert torch.allclose(found, truth, atol=1e-6)
+
+
+def test_anchors_keep_their_exact_size() -> None:
+    (cell,) = ExactAnchors(((12,),), ((0.5, 1.0, 2.0),)).cell_anchors
+
+    widths, heights = cell[:, 2] - cell[:, 0], cell[:, 3] - cell[:, 1]
+
+    assert torch.allclose(widths * heights, torch.full((3,), 144.0), rtol=1e-5)
+    assert torch.allclose(heights / widths, torch.tensor([0.5, 1.0, 2.0]), rtol=1e-5)
+
+
+def target(*, ignore_right_half: bool = False) -> Target:
+    ignore = torch.zeros(64, 64, dtype=torch.bool)
+    ignore[:, 32:] = ignore_right_half
+    masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    masks[0, 4:20, 4:20] = 1
+    return Target(torch.tensor([[4.0, 4, 20, 20]]), torch.tensor([2]), masks, ignore)
+
+
+def test_background_over_ignored_ground_is_not_sampled() -> None:
+    proposals = torch.tensor([[40.0, 40, 60, 60], [4.0, 40, 20, 60], [5.0, 5, 21, 21]])
+
+    sample = sample_boxes(proposals, target(ignore_right_half=True))
+
+    assert [40.0, 40, 60, 60] not in sample.boxes.tolist()
+    assert [4.0, 40, 20, 60] in sample.boxes.tolist()
+    assert sample.positive.sum() == 2  # the near miss and the truth itself
+
+
+def test_without_ignored_ground_every_proposal_may_be_sampled() -> None:
+    proposals = torch.tensor([[40.0, 40, 60, 60]])
+
+    sample = sample_boxes(proposals, target())
+
+    assert [40.0, 40, 60, 60] in sample.boxes.tolist()
+
+
+def sample_of(grade: int) -> Sample:
+    box = torch.tensor([[0.0, 0, 10, 10]])
+    return Sample(box, torch.tensor([True]), torch.tensor([0]), box, torch.tensor([grade]))
+
+
+@pytest.mark.parametrize("grade", [-1, 0, 3])
+def test_a_building_of_unknown_grade_teaches_only_that_it_is_a_building(grade: int) -> None:
+    logits = torch.zeros(1, 5, requires_grad=True)
+
+    losses = box_losses(logits, torch.zeros(1, 4), [sample_of(grade)], torch.ones(4))
+    sum(losses.values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+
+    assert logits.grad is not None
+    between_grades = logits.grad[0, 1:]
+    same = torch.allclose(between_grades, between_grades[:1].expand(4))
+    assert same == (grade < 0)
+    assert logits.grad[0, 0] > 0  # background is pushed down in any case
+
+
+def test_the_mask_to_learn_is_the_building_inside_the_box() -> None:
+    sample = Sample(
+        torch.tensor([[4.0, 4, 36, 20]]),
+        torch.tensor([True]),
+        torch.tensor([0]),
+        target().boxes,
+        torch.tensor([2]),
+    )
+
+    (mask,) = mask_targets([sample.boxes], [sample], [target()])
+
+    assert mask[:, :14].all()
+    assert not mask[:, 14:].any()
+
+
+def test_an_image_without_buildings_gives_finite_losses() -> None:
+    torch.manual_seed(0)
+    empty = Target(
+        torch.zeros(0, 4),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0, 64, 64, dtype=torch.uint8),
+        torch.zeros(64, 64, dtype=torch.bool),
+    )
+
+    losses = DamageRCNN(SMALL).train()(torch.zeros(1, 3, 64, 64), [empty], torch.ones(4))
+
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_an_architecture_survives_its_card() -> None:
+    assert Architecture.from_json(SMALL.to_json()) == SMALL
