@@ -38,9 +38,10 @@ missing_packages() {
 # Packages only: no cluster is made, nothing is started, no server that was there is touched.
 install_packages() {
   local policy=/usr/sbin/policy-rc.d clusters=/etc/postgresql-common/createcluster.d
-  [ ! -e $policy ] || mv $policy $policy.before-unosat
-  trap 'rm -f '"$policy $clusters/unosat.conf"'; [ ! -e '$policy'.before-unosat ] || mv '$policy'.before-unosat '$policy EXIT
-  printf '#!/bin/sh\nexit 101\n' >$policy
+  local kept=$policy.before-unosat mark='# put here by unosat for the time of one installation'
+  if [ -e $policy ] && ! grep -q "$mark" $policy; then mv $policy $kept; fi
+  trap "rm -f $policy $clusters/unosat.conf; [ ! -e $kept ] || mv $kept $policy" EXIT
+  printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >$policy
   chmod 755 $policy
   mkdir -p $clusters
   echo 'create_main_cluster = false' >$clusters/unosat.conf
