@@ -19,7 +19,15 @@ LOCKS: dict[str, tuple[str, ...]] = {
     "worker.lock": ("worker",),
 }
 STAMP = "# made from pyproject.toml dependencies "
-OPTIONS = ("--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "-q")
+# Debian 12's own Python: some packages need a stand-in below 3.11.3
+OPTIONS = (
+    "--python-version=3.11.2",
+    "--generate-hashes",
+    "--no-header",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "-q",
+)
 FOREIGN = ("://", "--index", "--find-links", "--extra-index")  # an address has no place in a lock
 
 
