@@ -4,11 +4,11 @@ A plain asynchronous view, because the stream lasts for minutes and must hold ne
 a database connection meanwhile.
 """
 
-import asyncio
 from functools import partial
 from uuid import UUID
 
-from django.db import connections
+from asgiref.sync import sync_to_async
+from django.db import connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_GET
 
@@ -22,7 +22,7 @@ from unosat.ops import events
 async def assessment_events(request: HttpRequest, assessment_id: UUID) -> HttpResponseBase:
     """``progress`` whenever it changes, ``decision`` and ``reviewed_area`` after each."""
     try:
-        await asyncio.to_thread(_let_in, request, assessment_id)
+        await sync_to_async(_let_in)(request, assessment_id)
     except RefusedError as error:
         body = {"code": error.code, "message": error.user_message}
         return JsonResponse(body, status=error.status)
@@ -34,4 +34,5 @@ def _let_in(request: HttpRequest, assessment_id: UUID) -> None:
     try:
         selectors.assessment(actor_of(request), assessment_id)
     finally:
-        connections.close_all()
+        if not connection.in_atomic_block:  # the stream begins; nothing waits for its end
+            connection.close()

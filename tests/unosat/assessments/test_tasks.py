@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from django.db import connections
 from django.db.models.functions import Now
+from numpy.typing import NDArray
 
 from detection import weights
-from detection.detector import Detector, TileDetections
+from detection.detector import Detector, ModelSpec, TileDetections
 from detection.errors import ModelUnavailable
 from tests.unosat.makers import (
     HOUSES,
@@ -203,10 +204,10 @@ class CancelsAtTheThirdTile:
         self.seen = 0
 
     @property
-    def spec(self) -> object:
+    def spec(self) -> ModelSpec:
         return self._real.spec
 
-    def predict(self, images: np.ndarray, *, min_score: float) -> list[TileDetections]:
+    def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
         self.seen += 1
         if self.seen == 3:
             self._cancel()

@@ -1,0 +1,108 @@
+"""The downloaded file says what it is, and shows every decision."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.http import StreamingHttpResponse
+from django.test import AsyncClient, Client
+
+from tests.unosat.makers import (
+    make_actor,
+    make_done_assessment,
+    make_organisation,
+    make_user,
+)
+from unosat.assessments.models import Assessment
+from unosat.review import services
+from unosat.review.services import DecisionRequest
+
+
+@pytest.fixture
+def row(db: None) -> Assessment:  # noqa: ARG001 (a database is needed)
+    """Three buildings: accepted, rejected, unreviewed."""
+    row = make_done_assessment(make_organisation())
+    actor = make_actor(row.organisation)
+    for kind, building in zip(("accept", "reject"), row.buildings.order_by("pk"), strict=False):
+        wanted = DecisionRequest(id=uuid4(), kind=kind, building=building.uid)
+        services.record_decision(actor, row.pk, wanted)
+    return row
+
+
+def download(row: Assessment, query: str = "") -> dict[str, Any]:
+    client = Client()
+    client.force_login(make_user(row.organisation))
+    answer = client.get(f"/api/v1/assessments/{row.pk}/download{query}")
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "application/geo+json"
+    told: dict[str, Any] = json.loads(answer.getvalue())
+    return told
+
+
+@pytest.mark.parametrize(
+    ("query", "reviews"),
+    [
+        ("", ["accepted", "rejected", "unreviewed"]),
+        ("?only=reviewed", ["accepted", "rejected"]),
+        ("?rejected=leave_out", ["accepted", "unreviewed"]),
+        ("?only=reviewed&rejected=leave_out", ["accepted"]),
+    ],
+)
+def test_a_download_holds_what_was_asked_for_and_counts_what_it_left_out(
+    row: Assessment, query: str, reviews: list[str]
+) -> None:
+    told = download(row, query)
+
+    assert [feature["properties"]["review"] for feature in told["features"]] == reviews
+    metadata = told["metadata"]
+    assert metadata["features"] == len(reviews)
+    assert sum(metadata["left_out_by_review"].values()) == 3 - len(reviews)
+    assert metadata["only"] in {"all", "reviewed"}
+    assert metadata["threshold"] == 0.5
+    assert len(metadata["reviewed_by"]) == 1
+
+
+def test_each_feature_has_what_the_engine_says_and_what_people_made_of_it(row: Assessment) -> None:
+    (feature, *_) = download(row)["features"]
+
+    assert set(feature["properties"]) == {
+        "id",
+        "grade",
+        "score",
+        "grade_score",
+        "probabilities",
+        "area_m2",
+        "model",
+        "clipped",
+        "review",
+        "source",
+        "version",
+    }
+    assert feature["id"] == feature["properties"]["id"]
+    assert feature["properties"]["model"] == str(row.model_version)
+
+
+def test_there_is_no_download_before_the_end(row: Assessment) -> None:
+    Assessment.objects.update(state="running")
+    client = Client()
+    client.force_login(make_user(row.organisation))
+
+    answer = client.get(f"/api/v1/assessments/{row.pk}/download")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "assessment_not_done")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_file_is_streamed_under_asgi(row: Assessment) -> None:
+    client = AsyncClient()
+    client.force_login(make_user(row.organisation))
+
+    async def fetch() -> bytes:
+        answer = await client.get(f"/api/v1/assessments/{row.pk}/download")
+        pieces = cast("AsyncIterator[bytes]", aiter(cast("StreamingHttpResponse", answer)))
+        return b"".join([piece async for piece in pieces])
+
+    assert len(json.loads(async_to_sync(fetch)())["features"]) == 3
