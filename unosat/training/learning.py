@@ -23,7 +23,7 @@ class Lesson:
     Attributes:
         start: folder of the model to begin with.
         out: folder to write.
-        label: (name, version) of the new model.
+        label: ``name@version`` of the new model.
         seed: of everything random.
         device: "auto", "cpu", "cuda".
         facts: for the new model's card.
@@ -31,7 +31,7 @@ class Lesson:
 
     start: Path
     out: Path
-    label: tuple[str, str]
+    label: str
     seed: int
     device: str
     facts: dict[str, Any]
@@ -51,7 +51,6 @@ def teach(
     """
     trainer = import_module("detection.training.train")
     spec = weights.read_spec(lesson.start)
-    name, version = lesson.label
     trainer.train(
         [
             trainer.Serving(corrections, recipe.correction_weight),
@@ -69,8 +68,7 @@ def teach(
             pixel_size_m=spec.pixel_size_m,
         ),
         lesson.out,
-        name=name,
-        version=version,
+        label=lesson.label,
         start=lesson.start,
         on_step=on_step,
     )

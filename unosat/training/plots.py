@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 from uuid import UUID
 
 import numpy as np
@@ -116,7 +117,9 @@ def to_pixels(outline: BaseGeometry, grid: SceneGrid) -> BaseGeometry:
     transformer, inverse = to_lonlat(grid.crs), ~grid.transform
 
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = transformer.transform(*points.T, direction=TransformDirection.INVERSE)
+        x, y = transformer.transform(
+            points[:, 0], points[:, 1], direction=TransformDirection.INVERSE
+        )
         return np.column_stack(inverse * (np.asarray(x), np.asarray(y)))
 
     return shapely.make_valid(shapely.transform(outline, move))
@@ -132,9 +135,9 @@ def decisions_in(organisation_id: UUID, area_ids: Iterable[UUID]) -> QuerySet[De
     return Decision.objects.filter(Q(assessment__organisation_id=organisation_id), Exists(touching))
 
 
-def flat(outline: GEOSGeometry) -> BaseGeometry:
-    """A geometry of the database as shapely's."""
-    return shapely.from_wkb(bytes(outline.wkb))
+def flat(outline: GEOSGeometry) -> Polygon:
+    """A polygon of the database as shapely's."""
+    return cast("Polygon", shapely.from_wkb(bytes(outline.wkb)))
 
 
 def _seen_before(organisation_id: UUID) -> list[Place]:

@@ -11,7 +11,9 @@ from unosat.accounts.actors import Actor
 from unosat.errors import NotFound
 from unosat.ops.leases import RUNNING
 from unosat.ops.models import Job
+from unosat.review.models import ReviewedArea
 from unosat.training import plots, recipe, registry
+from unosat.training.clusters import Cluster
 from unosat.training.errors import NoActiveModel
 from unosat.training.models import Activation, ModelVersion, TrainingRun
 
@@ -238,7 +240,7 @@ def seconds_per_step() -> float:
 
 
 def _count_chips(
-    base: ModelVersion, areas: list[plots.ReviewedArea], clusters: list[plots.Cluster]
+    base: ModelVersion, areas: list[ReviewedArea], clusters: list[Cluster]
 ) -> tuple[int, int]:
     spec = registry.check_card(base)
     train = test = 0

@@ -32,11 +32,14 @@ def start(actor: Actor) -> TrainingRun:
         Forbidden: the actor is no admin.
         NoActiveModel: there is nothing to start from.
         NothingToLearn: no decision lies in a reviewed area that may teach.
-        TrainingUnderWay: there is an unfinished run. The database decides.
+        TrainingUnderWay: there is an unfinished run; of two clicks at once, the database decides.
     """
     actor.must_be("admin")
     base = selectors.active_version()
-    if not selectors.retraining_preview(actor).possible:
+    preview = selectors.retraining_preview(actor)
+    if preview.under_way:
+        raise TrainingUnderWay(str(preview.under_way))
+    if not preview.possible:
         raise NothingToLearn(f"organisation {actor.organisation_id}")
     try:
         with transaction.atomic():

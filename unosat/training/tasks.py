@@ -37,7 +37,7 @@ def _run(run_id: UUID, lease: Lease) -> None:
     row = services.begin(lease, run_id)
     if row is None:
         return
-    watch = _Watch(lease, run_id, recipe().steps)
+    watch = Watch(lease, run_id, recipe().steps)
     try:
         watch.ask()
         dataset = row.dataset or _freeze(lease, row, watch)
@@ -46,14 +46,14 @@ def _run(run_id: UUID, lease: Lease) -> None:
         services.finish_cancelled(lease, run_id)
 
 
-def _freeze(lease: Lease, row: TrainingRun, watch: "_Watch") -> Dataset:
+def _freeze(lease: Lease, row: TrainingRun, watch: "Watch") -> Dataset:
     spec = registry.check_files(row.base_version)
     dataset = datasets.freeze(row.organisation_id, spec, watch.ask)
     services.record_dataset(lease, row, dataset)
     return dataset
 
 
-def _learn(lease: Lease, row: TrainingRun, dataset: Dataset, watch: "_Watch") -> None:
+def _learn(lease: Lease, row: TrainingRun, dataset: Dataset, watch: "Watch") -> None:
     how, base = recipe(), registry.folder_of(row.base_version)
     registry.check_files(row.base_version)
     sides = datasets.chips_of(dataset)
@@ -78,7 +78,7 @@ def _lesson(row: TrainingRun, dataset: Dataset, base: Path, out: Path) -> Lesson
     return Lesson(
         start=base,
         out=out,
-        label=(row.base_version.name, f"{row.created_at:%Y.%m.%d}-{row.pk.hex[:6]}"),
+        label=f"{row.base_version.name}@{row.created_at:%Y.%m.%d}-{row.pk.hex[:6]}",
         seed=row.pk.int % 2**31,
         device=settings.UNOSAT_DEVICE,
         facts={
@@ -100,7 +100,7 @@ def _version(row: TrainingRun, folder: Path) -> ModelVersion:
 
 
 @dataclass
-class _Watch:
+class Watch:
     """Reports how far a run is, now and then, and stops it once it is no longer wanted."""
 
     lease: Lease
