@@ -127,12 +127,10 @@ def _run(var: Path, lock: TextIO, stopping: threading.Event) -> None:
     try:
         for service in servers:
             start_due(service)
-        if not stopping.is_set():
-            _manage("migrate", "--noinput", "--verbosity", "0", env=env)
-        if address.local and not stopping.is_set():
-            _manage("seed_demo", env=env)
-        if not stopping.is_set():
-            _serve(children, servers, address=address, lock=lock, stopping=stopping)
+        _manage("migrate", "--noinput", "--verbosity", "0", env=env, stopping=stopping)
+        if address.local:
+            _manage("seed_demo", env=env, stopping=stopping)
+        _serve(children, servers, address=address, lock=lock, stopping=stopping)
     finally:
         stop_all(children)
         for service in reversed(servers):
@@ -301,10 +299,19 @@ def _children(address: Address, env: dict[str, str], folders: Folders) -> list[S
     return [Service(name, starter(name, command)) for name, command in commands.items()]
 
 
-def _manage(*arguments: str, env: dict[str, str]) -> None:
-    """Run a management command to its end, its words on our terminal."""
+def _manage(*arguments: str, env: dict[str, str], stopping: threading.Event) -> None:
+    """Run a management command to its end, or until we are told to stop.
+
+    Its words appear on our terminal; the terminal's Ctrl-C reaches only us.
+    """
+    if stopping.is_set():
+        return
     command = processes.guarded([sys.executable, "manage.py", *arguments])
-    if subprocess.run(command, env=env, cwd=PROJECT, check=False).returncode:
+    process = subprocess.Popen(command, env=env, cwd=PROJECT, start_new_session=True)
+    while process.poll() is None and not stopping.wait(POLL_SECONDS / 10):
+        pass
+    processes.kill_session(process)
+    if process.returncode and not stopping.is_set():
         raise ServerDidNotStart(f"manage.py {arguments[0]} failed; its message is above")
 
 
