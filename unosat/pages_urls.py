@@ -1,5 +1,32 @@
 """Addresses of the pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from unosat.accounts import pages as accounts
+from unosat.assessments import pages as assessments
+from unosat.scenes import pages as scenes
+from unosat.training import pages as training
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", assessments.dashboard, name="dashboard"),
+    path("latest/", assessments.latest, name="latest_assessments"),
+    path("events/new", scenes.new_event, name="new_event"),
+    path("events/<uuid:event_id>/", scenes.event, name="event"),
+    path("events/<uuid:event_id>/scenes/", scenes.event_scenes, name="event_scenes"),
+    path("scenes/<uuid:scene_id>/", assessments.scene, name="scene"),
+    path("scenes/<uuid:scene_id>/state/", scenes.scene_state, name="scene_state"),
+    path("scenes/<uuid:scene_id>/assessments/", assessments.of_scene, name="scene_assessments"),
+    path("scenes/<uuid:scene_id>/analyse/", assessments.analyse, name="analyse"),
+    path("assessments/<uuid:assessment_id>/", assessments.assessment, name="assessment"),
+    path("training/", training.training, name="training"),
+    path("training/retrain/", training.retrain, name="retrain"),
+    path("training/runs/<uuid:run_id>/", training.training_run, name="training_run"),
+    path(
+        "training/runs/<uuid:run_id>/state/", training.training_run_state, name="training_run_state"
+    ),
+    path("training/runs/<uuid:run_id>/cancel/", training.cancel, name="cancel_training"),
+    path("models/", training.models, name="models"),
+    path("models/<uuid:version_id>/activate/", training.activate, name="activate"),
+    path("keys/", accounts.keys, name="keys"),
+    path("keys/<uuid:key_id>/revoke/", accounts.revoke, name="revoke_key"),
+]

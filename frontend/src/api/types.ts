@@ -1,8 +1,15 @@
-/** What the API sends, as the screens use it. */
+/**
+ * What the API sends, as the screens use it. `schema.d.ts` comes from the API's own description
+ * (`npm run types`); here only what that description leaves open is narrowed.
+ */
 import type { Polygon } from "geojson";
 
 import type { Bounds } from "../geo/outline";
-import type { Grade, ModelGrade } from "../geo/grades";
+import type { ModelGrade } from "../geo/grades";
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+type Narrowed<Wide, Narrow> = Omit<Wide, keyof Narrow> & Narrow;
 
 export type AssessmentState =
   | "waiting"
@@ -13,85 +20,39 @@ export type AssessmentState =
   | "failed"
   | "cancelled";
 
-export interface Assessment {
-  id: string;
-  state: AssessmentState;
-  tiles_total: number;
-  tiles_done: number;
-  shards_total: number;
-  shards_done: number;
-  footprints_found: number;
-  seconds_left: number | null;
-  failure_code: string;
-  failure_message: string;
-  cancel_requested?: boolean;
-}
+export type Assessment = Narrowed<Schemas["AssessmentOut"], { state: AssessmentState }>;
 
-export type Review =
-  | "unreviewed"
-  | "accepted"
-  | "regraded"
-  | "redrawn"
-  | "added"
-  | "rejected";
-
-export type DecisionKind = "accept" | "reject" | "regrade" | "redraw" | "add" | "undo";
+export type Scene = Schemas["SceneOut"];
 
 /** One row of a building's history. */
-export interface PastDecision {
-  id: string;
-  number: number;
-  kind: DecisionKind;
-  grade: Grade | null;
-  reason: string;
-  user: string | null;
-  made_at: string;
-  on_version: number;
-}
+export type PastDecision = Schemas["DecisionOut"];
+
+export type DecisionKind = PastDecision["kind"];
 
 /** The current state of one building. */
-export interface Building {
-  uid: string;
-  grade: Grade;
-  score: number | null;
-  grade_score: number | null;
-  probabilities: Partial<Record<ModelGrade, number>> | null;
-  area_m2: number | null;
-  review: Review;
-  source: "model" | "analyst";
-  version: number;
-  outline: Polygon;
-  updated_by?: string | null;
-  updated_at?: string | null;
-  history: PastDecision[];
-}
+export type Building = Narrowed<
+  Schemas["BuildingOut"],
+  { outline: Polygon; probabilities: Partial<Record<ModelGrade, number>> | null }
+>;
+
+export type Review = Building["review"];
 
 /** What a person decides; `id` is made here, so that sending twice is harmless. */
-export interface Draft {
-  id: string;
-  kind: DecisionKind;
-  building: string | null;
-  on_version: number;
-  grade?: Grade;
-  outline?: Polygon;
-  reason?: string;
-}
+export type Draft = Narrowed<
+  Schemas["DecisionIn"],
+  {
+    building: string | null;
+    on_version: number;
+    grade?: Building["grade"];
+    outline?: Polygon;
+    reason?: string;
+  }
+>;
 
 /** How many buildings share a grade, a review state and a hundredth of the score. */
-export interface CountRow {
-  grade: Grade;
-  review: Review;
-  source: "model" | "analyst";
-  percent: number | null;
-  count: number;
-}
+export type CountRow = Schemas["Count"];
 
-export interface ReviewedArea {
-  id: string;
-  outline: Polygon;
-  user: string | null;
-  made_at: string;
-}
+export type ReviewedArea = Narrowed<Schemas["AreaOut"], { outline: Polygon }>;
 
 /** What the page was rendered with. */
 export interface AssessmentPage {
@@ -101,5 +62,5 @@ export interface AssessmentPage {
   bounds: Bounds | null;
   min_score: number;
   can_review: boolean;
-  synthetic: boolean;
+  user: string;
 }

@@ -1,4 +1,5 @@
 /** The review page: imagery, buildings, decisions. */
+import type { LngLat } from "maplibre-gl";
 import { render } from "preact";
 import "../styles/map.css";
 
@@ -34,9 +35,15 @@ listen(page.id, {
 assessment(page.id).then(session.hearProgress, () => session.hearConnection(false));
 void openMap(session);
 
+session.store.watch(({ progress }) => {
+  element("downloads").hidden = progress?.state !== "done";
+});
+
 async function openMap(session: Session): Promise<void> {
   const { scene, before_scene, bounds, id } = session.page;
-  const map = await startMap(element("map"), { scene, bounds });
+  const wide = innerWidth > 960; // px; as in map.css, where the legend then lies beside the scene
+  const room = wide ? { left: 240, top: 32 } : { left: 0, top: 0 };
+  const map = await startMap(element("map"), { scene, bounds }, room);
   if (before_scene) {
     addImagery(map, "before", { scene: before_scene, bounds });
     map.setLayoutProperty("imagery-before", "visibility", "none");
@@ -45,12 +52,20 @@ async function openMap(session: Session): Promise<void> {
   const layers = addBuildingLayers(map, id, (uid) => {
     if (session.store.now.progress?.state === "done") void session.pick(uid);
   });
+  let before: { center: LngLat; zoom: number } | null = null;
   session.see(
     {
       ...layers,
       showAreas: (all) => areas.show(all),
-      goTo: ([west, south, east, north]) =>
-        map.fitBounds([[west, south], [east, north]], { maxZoom: 18.5, padding: 160, duration: 400 }),
+      goTo([west, south, east, north], close) {
+        before = close ? { center: map.getCenter(), zoom: map.getZoom() } : null;
+        const maxZoom = close ? 20.5 : 18.5;
+        map.fitBounds([[west, south], [east, north]], { maxZoom, padding: 120, duration: 300 });
+      },
+      stepBack() {
+        if (before) map.easeTo({ ...before, duration: 300 });
+        before = null;
+      },
       bounds() {
         const box = map.getBounds();
         return [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()];

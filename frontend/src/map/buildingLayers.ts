@@ -209,10 +209,10 @@ function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | nul
     paint: { "fill-color": byGrade, "fill-opacity": 0.3 },
   });
   const outlines = [
+    line("picked", "#22d3ee", byZoom(7, 14), ["case", state("selected"), 1, 0]),
     line("dark", "#10151c", byZoom(2, 5), unlessRejected(0.9, 0.25)),
     line("light", "#ffffff", byZoom(1.4, 3.6), unlessRejected(0.95, 0.35)),
     line("grade", byGrade, byZoom(1, 2.4), unlessRejected(1, 0)),
-    line("picked", "#22d3ee", byZoom(3, 6), ["case", state("selected"), 1, 0]),
   ];
   map.addLayer({
     id: `${source}-badge`,

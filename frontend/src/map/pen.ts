@@ -7,6 +7,8 @@ import { TerraDrawMapLibreGLAdapter } from "terra-draw-maplibre-gl-adapter";
 import { tidied } from "../geo/outline";
 
 const INK = "#22d3ee";
+/** A click this near a corner means the corner, in screen pixels; a small house has 30. */
+const CLOSE_PX = 12;
 
 export interface Pen {
   /** Start a new polygon; `onOutline` hears of it when it is closed and whenever it is moved. */
@@ -21,12 +23,14 @@ export function createPen(map: MapLibreMap): Pen {
     adapter: new TerraDrawMapLibreGLAdapter({ map, prefixId: "pen" }),
     modes: [
       new TerraDrawPolygonMode({
+        pointerDistance: CLOSE_PX,
         styles: {
           fillColor: INK, fillOpacity: 0.15, outlineColor: INK, outlineWidth: 3,
           closingPointColor: "#ffffff", closingPointOutlineColor: INK, closingPointWidth: 6,
         },
       }),
       new TerraDrawSelectMode({
+        pointerDistance: CLOSE_PX,
         flags: {
           polygon: {
             feature: {

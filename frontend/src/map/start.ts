@@ -21,8 +21,26 @@ export interface Imagery {
   bounds: Bounds | null;
 }
 
+/** Room for what lies over the map, in screen pixels. */
+export interface Room {
+  left: number;
+  top: number;
+}
+
+const MARGIN = 24; // screen pixels round the scene
+
 /** The map, once it can take layers. */
-export function startMap(container: HTMLElement, imagery: Imagery): Promise<MapLibreMap> {
+export function startMap(
+  container: HTMLElement,
+  imagery: Imagery,
+  room: Room = { left: 0, top: 0 },
+): Promise<MapLibreMap> {
+  const padding = {
+    left: MARGIN + room.left,
+    top: MARGIN + room.top,
+    right: MARGIN,
+    bottom: MARGIN,
+  };
   const map = new MapLibreMap({
     container,
     style: {
@@ -34,7 +52,7 @@ export function startMap(container: HTMLElement, imagery: Imagery): Promise<MapL
     dragRotate: false,
     pitchWithRotate: false,
     maxZoom: 22,
-    ...(imagery.bounds ? { bounds: corners(imagery.bounds), fitBoundsOptions: { padding: 24 } } : {}),
+    ...(imagery.bounds ? { bounds: corners(imagery.bounds), fitBoundsOptions: { padding } } : {}),
   });
   map.touchZoomRotate.disableRotation();
   map.addControl(new NavigationControl({ showCompass: false }), "top-right");

@@ -47,7 +47,10 @@ interface DetailsProps {
 function Details({ building, opening, session }: DetailsProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   // A key press must not land on the button that was clicked for the building before this one.
-  useEffect(() => heading.current?.focus({ preventScroll: true }), [building.uid]);
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true });
+    heading.current?.closest("aside")?.scrollTo({ top: 0 });
+  }, [building.uid]);
   return (
     <article
       class="building"
@@ -113,10 +116,12 @@ function Facts({ building }: { building: Building }) {
           <dd>{percent(building.grade_score)}</dd>
         </>
       )}
-      {building.area_m2 !== null && (
+      <dt>Area</dt>
+      <dd>{area(building.area_m2)}</dd>
+      {building.model_grade && building.model_grade !== building.grade && (
         <>
-          <dt>Area</dt>
-          <dd>{area(building.area_m2)}</dd>
+          <dt>The model said</dt>
+          <dd>{GRADE_NAMES[building.model_grade].toLowerCase()}</dd>
         </>
       )}
       <dt>Source</dt>
@@ -139,7 +144,7 @@ function Probabilities({ building }: { building: Building }) {
               <span>
                 {GRADE_KEYS[grade]} {GRADE_NAMES[grade]}
               </span>
-              <span class="bar">
+              <span class="share">
                 <span class={`grade-${grade}`} style={{ width: `${share * 100}%` }} />
               </span>
               <b>{percent(share)}</b>

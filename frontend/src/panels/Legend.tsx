@@ -7,9 +7,10 @@ import { tally } from "../review/tally";
 import { GradeMark } from "./parts";
 
 export function Legend({ session }: { session: Session }) {
-  const { counts, view } = useStore(session.store);
+  const { counts, view, progress } = useStore(session.store);
   const minPercent = Math.round(view.minScore * 100);
   const total = counts && tally(counts, minPercent);
+  if (progress?.state !== "done") return null;
   const grades = ALL_GRADES.filter((g) => g !== "unclassified" || (total?.byGrade[g] ?? 0) > 0);
   return (
     <section class="card legend" aria-label="Legend and filters">
@@ -30,7 +31,7 @@ export function Legend({ session }: { session: Session }) {
         <input
           type="range"
           name="score"
-          min={0}
+          min={Math.floor(session.page.min_score * 100)}
           max={100}
           value={minPercent}
           onInput={(event) => session.look({ minScore: event.currentTarget.valueAsNumber / 100 })}

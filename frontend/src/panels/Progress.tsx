@@ -47,7 +47,7 @@ function Running({ progress, session }: { progress: Assessment; session: Session
   const known = tiles_total > 0;
   return (
     <section class="progress" data-state={progress.state}>
-      <h2>{progress.cancel_requested ? "Cancelling…" : STATE_NAMES[progress.state]}</h2>
+      <h2>{STATE_NAMES[progress.state]}</h2>
       <progress {...(known ? { value: tiles_done, max: tiles_total } : {})} aria-label="Tiles read" />
       <dl class="facts">
         <dt>Tiles</dt>
@@ -60,7 +60,7 @@ function Running({ progress, session }: { progress: Assessment; session: Session
         <dd>{seconds_left === null ? "not known yet" : `about ${duration(seconds_left)}`}</dd>
       </dl>
       <p class="quiet">You can leave this page: it goes on without you.</p>
-      {session.page.can_review && !progress.cancel_requested && (
+      {session.page.can_review && (
         <button type="button" onClick={() => void session.cancel()}>
           Cancel this assessment
         </button>

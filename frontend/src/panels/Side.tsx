@@ -7,12 +7,14 @@ import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import type { Review } from "../api/types";
 import { BuildingPanel } from "./BuildingPanel";
+import { DrawingCard } from "./DrawingCard";
 import { GradeMark, Key } from "./parts";
 import { Progress } from "./Progress";
 
 export function Side({ session }: { session: Session }) {
-  const { progress } = useStore(session.store);
+  const { progress, drawing, saving } = useStore(session.store);
   if (progress?.state !== "done") return <Progress session={session} />;
+  if (drawing) return <DrawingCard drawing={drawing} saving={saving} session={session} />;
   return (
     <>
       <BuildingPanel session={session} />

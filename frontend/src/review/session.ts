@@ -15,7 +15,7 @@ import type {
   Draft,
   ReviewedArea,
 } from "../api/types";
-import { boundsOf, checkOutline, type Bounds } from "../geo/outline";
+import { areaM2, boundsOf, checkOutline, type Bounds } from "../geo/outline";
 import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { KIND_NAMES, foretell } from "./decisions";
 import { createOutbox, type Answer, type Waiting } from "./outbox";
@@ -37,7 +37,10 @@ export interface Sight {
   look(view: View): void;
   reload(): void;
   showAreas(areas: readonly ReviewedArea[]): void;
-  goTo(bounds: Bounds): void;
+  /** Bring it into view; `close` enough to draw on. */
+  goTo(bounds: Bounds, close: boolean): void;
+  /** To where it was before it went close. */
+  stepBack(): void;
   bounds(): Bounds;
   centre(): readonly [number, number];
 }
@@ -125,7 +128,12 @@ export function createSession(page: AssessmentPage) {
   const show = (building: Building): void => {
     known.set(building.uid, building);
     sight?.put(building);
-    if (store.now.picked?.uid === building.uid) store.set({ picked: building });
+    const { picked, listed } = store.now;
+    const { uid, grade, review } = building;
+    store.set({
+      picked: picked?.uid === uid ? building : picked,
+      listed: listed?.map((one) => (one.uid === uid ? { ...one, grade, review } : one)) ?? null,
+    });
   };
 
   const recount = (): void => {
@@ -184,11 +192,12 @@ export function createSession(page: AssessmentPage) {
       if (draft.building === null) sight?.drop(draft.id);
       if (answer.building.version >= versionOf(answer.building.uid)) show(answer.building);
       if (draft.kind === "add") void pick(answer.building.uid);
-      say(`Saved: ${KIND_NAMES[draft.kind]}.`);
+      say(draft.kind === "undo" ? "Undone." : `Saved: ${KIND_NAMES[draft.kind]}.`);
     } else if (answer.is === "conflict") {
       show(answer.theirs);
       const draftToRedo = dropped.at(-1) ?? draft;
-      store.set({ conflict: { draft: draftToRedo, theirs: answer.theirs, message: answer.message } });
+      const { theirs, message } = answer;
+      store.set({ conflict: { draft: draftToRedo, theirs, message }, message: null });
     } else {
       say(answer.message, true);
       if (draft.building !== null) void comeBack(draft.building);
@@ -250,7 +259,7 @@ export function createSession(page: AssessmentPage) {
       await pick(null);
       return say("Nothing is left to review at this score. Lower the score, or download the result.");
     }
-    if (!inside(found.bounds, sight.bounds())) sight.goTo(found.bounds);
+    if (!inside(found.bounds, sight.bounds())) sight.goTo(found.bounds, false);
     await pick(found.uid);
   };
 
@@ -293,15 +302,16 @@ export function createSession(page: AssessmentPage) {
 
   const startDrawing = (drawing: Drawing): void => {
     if (!pen || store.now.drawing) return;
+    if (drawing.is !== "redraw") void pick(null);
     store.set({ drawing, message: null });
     const hear = (outline: Polygon): void => {
       if (store.now.drawing) store.set({ drawing: { ...store.now.drawing, outline } });
     };
     if (drawing.is === "redraw") {
       sight?.lift(drawing.building.uid);
+      sight?.goTo(boundsOf(drawing.building.outline), true);
       pen.edit(drawing.building.outline, hear);
     } else {
-      void pick(null);
       pen.draw(hear);
     }
   };
@@ -309,6 +319,7 @@ export function createSession(page: AssessmentPage) {
   const stopDrawing = (): void => {
     pen?.putDown();
     sight?.lift(null);
+    sight?.stepBack();
     store.set({ drawing: null, saving: false });
   };
 
@@ -329,8 +340,10 @@ export function createSession(page: AssessmentPage) {
       id: crypto.randomUUID(), kind: "add", building: null, on_version: 0, grade, outline,
     };
     sight?.put({
-      uid: draft.id, grade, outline, score: null, grade_score: null, probabilities: null,
-      area_m2: null, review: "added", source: "analyst", version: 1, history: [],
+      uid: draft.id, grade, outline, review: "added", source: "analyst", version: 1,
+      score: null, grade_score: null, probabilities: null, model_grade: null, clipped: false,
+      area_m2: areaM2(outline), updated_by: page.user, updated_at: new Date().toISOString(),
+      history: [],
     });
     outbox.add(draft);
   };
@@ -361,7 +374,7 @@ export function createSession(page: AssessmentPage) {
   const cancel = async (): Promise<void> => {
     try {
       store.set({ progress: await api.cancel(page.id) });
-      say("Cancelling: workers stop after the tile they are on.");
+      say("Cancelled. Workers stop after the tile they are on; nothing is kept.");
     } catch (error) {
       fail(error);
     }
@@ -456,7 +469,7 @@ export function createSession(page: AssessmentPage) {
         ...(reason ? { reason } : {}),
       });
     },
-    goTo: (bounds: Bounds): void => sight?.goTo(bounds),
+    goTo: (bounds: Bounds): void => sight?.goTo(bounds, false),
     setKeys: (keysOn: boolean): void => store.set({ keysOn }),
     setAdvance: (advance: boolean): void => store.set({ advance }),
   };

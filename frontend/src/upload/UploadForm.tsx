@@ -3,15 +3,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { PreviousUpload } from "tus-js-client";
 
 import { request } from "../api/client";
+import type { Scene } from "../api/types";
 import { bytes, percent } from "../geo/format";
 import { earlier, send, unfinished, type Facts, type Sending } from "./resumable";
-
-interface SceneState {
-  id: string;
-  state: "uploaded" | "checking" | "ready" | "refused";
-  refusal_code?: string;
-  refusal_message?: string;
-}
 
 type Stage =
   | { is: "choosing" }
@@ -49,10 +43,10 @@ export function UploadForm({ event, date }: { event: string; date: string }) {
   }, [stage]);
 
   const look = async (scene: string): Promise<void> => {
-    const found = await request<SceneState>(`/scenes/${scene}`).catch(() => null);
+    const found = await request<Scene>(`/scenes/${scene}`).catch(() => null);
     if (found?.state === "ready") setStage({ is: "ready", scene });
     if (found?.state === "refused") {
-      setStage({ is: "refused", message: found.refusal_message ?? "The file was refused." });
+      setStage({ is: "refused", message: found.refusal_message });
     }
   };
 
