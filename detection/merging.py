@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry import Polygon, box
+from shapely.geometry.base import BaseGeometry
 
 from detection.footprints import TILE_EDGE_PX, Candidate, Side, rounded, tidy
 from detection.georef import GeoTile
@@ -26,6 +27,7 @@ SMALLEST_SHARE = 0.15
 # A whole view that is about as large as joined pieces is better than they are; a smaller one is a
 # part of what was too large to be seen at once.
 WHOLE_SHARE = 0.9
+_Parts = dict[tuple[int, int], BaseGeometry]  # by number of the detection, and other tile
 _CUTS = (Side.LEFT, Side.TOP, Side.RIGHT, Side.BOTTOM)
 
 
@@ -150,33 +152,57 @@ def _links(pending: list[_Seen], fresh: int) -> list[_Link]:
         for a, b in zip((new + fresh).tolist(), other.tolist(), strict=True)
         if pending[a].candidate.tile != pending[b].candidate.tile
     }
-    compared = (_compare(pending, first, second) for first, second in sorted(pairs))
+    parts: _Parts = {}
+    compared = (_compare(pending, first, second, parts) for first, second in sorted(pairs))
     return [link for link in compared if link is not None]
 
 
-def _compare(pending: list[_Seen], first: int, second: int) -> _Link | None:
+def _compare(pending: list[_Seen], first: int, second: int, parts: _Parts) -> _Link | None:
     a, b = pending[first], pending[second]
-    shared = _shared_ground(a.tile, b.tile)
-    part_a, part_b = a.polygon.intersection(shared), b.polygon.intersection(shared)
-    both = part_a.intersection(part_b).area
+    part_a, part_b = _part(a, first, b, parts), _part(b, second, a, parts)
     smaller, larger = sorted((part_a.area, part_b.area))
-    if both <= 0:
+    may_agree, may_be_a_view = smaller >= SAME_IOU * larger, _is_a_view(a, b)
+    if smaller <= 0 or not (may_agree or may_be_a_view):
         return None
+    if _bounds_overlap(part_a, part_b) < min(SAME_IOU, SAME_CONTAINED) * smaller:
+        return None  # most neighbours that touch end here
+    both = part_a.intersection(part_b).area
     agree = both / (larger + smaller - both) >= SAME_IOU
     if agree and _are_pieces(a, b):
         return _Link(first, second, joined=True)
-    if agree or (both / smaller >= SAME_CONTAINED and _is_a_view(a, b)):
+    if agree or (may_be_a_view and both / smaller >= SAME_CONTAINED):
         return _Link(first, second, joined=False)
     return None
 
 
-def _shared_ground(a: GeoTile, b: GeoTile) -> Polygon:
-    return box(
-        max(a.col_off, b.col_off),
-        max(a.row_off, b.row_off),
-        min(a.col_off + a.width, b.col_off + b.width),
-        min(a.row_off + a.height, b.row_off + b.height),
-    )
+def _part(one: _Seen, number: int, other: _Seen, parts: _Parts) -> BaseGeometry:
+    """The part of a detection that the other's tile saw as well; worked out once per tile."""
+    key = (number, other.candidate.tile)
+    if key not in parts:
+        parts[key] = _inside(one.polygon, other.tile)
+    return parts[key]
+
+
+def _inside(polygon: Polygon, tile: GeoTile) -> BaseGeometry:
+    """The part of a polygon that lies on a tile."""
+    left, top, right, bottom = polygon.bounds
+    edges = _edges(tile)
+    if (
+        edges[Side.LEFT] <= left
+        and edges[Side.TOP] <= top
+        and right <= edges[Side.RIGHT]
+        and bottom <= edges[Side.BOTTOM]
+    ):
+        return polygon
+    seen = box(edges[Side.LEFT], edges[Side.TOP], edges[Side.RIGHT], edges[Side.BOTTOM])
+    return polygon.intersection(seen)
+
+
+def _bounds_overlap(a: BaseGeometry, b: BaseGeometry) -> float:
+    if a.is_empty or b.is_empty:
+        return 0.0
+    left, top, right, bottom = zip(a.bounds, b.bounds, strict=True)
+    return float(max(0, min(right) - max(left)) * max(0, min(bottom) - max(top)))
 
 
 def _are_pieces(a: _Seen, b: _Seen) -> bool:

@@ -1,8 +1,9 @@
 """From a file and a model to footprints: the one place the steps are put in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -127,14 +128,16 @@ def detect_scene(
     plan = plan_scene(path, detector.spec, options, area=area)
     everything = Shard(0, 0, plan.layout.batch_count)
     outcomes: list[TileResult] = []
-
-    def tiles() -> Iterator[TileResult]:
-        for tile in _detect(path, plan, everything, detector, on_progress):
-            outcomes.append(TileResult(tile.index, tile.outcome))
-            yield tile
-
-    footprints = list(_merge_tiles(plan, tiles()))
+    with closing(_detect(path, plan, everything, detector, on_progress)) as tiles:
+        footprints = list(_merge_tiles(plan, _noting(tiles, outcomes)))
     return DetectionResult(plan, footprints, total_counts(plan, [_count(plan, outcomes)]))
+
+
+def _noting(tiles: Iterable[TileResult], outcomes: list[TileResult]) -> Iterator[TileResult]:
+    """Pass tiles on, keeping what became of each but not what was found in it."""
+    for tile in tiles:
+        outcomes.append(TileResult(tile.index, tile.outcome))
+        yield tile
 
 
 def total_counts(plan: ScenePlan, counts: Iterable[TileCounts]) -> TileCounts:
@@ -161,7 +164,7 @@ def _detect(
     shard: Shard,
     detector: Detector,
     on_tile: Progress | None,
-) -> Iterator[TileResult]:
+) -> Generator[TileResult]:
     """Every tile of a shard that holds work, in ascending order, each as soon as it is traced."""
     work = plan.work_indexes
     batches = [
@@ -169,16 +172,17 @@ def _detect(
         for number in range(shard.first_batch, shard.last_batch)
     ]
     total = sum(map(len, batches))
-    results = _look(path, plan, [batch for batch in batches if batch], detector)
-    for done, result in enumerate(results, start=1):
-        if on_tile:
-            on_tile(done, total)
-        yield result
+    # Closed here, not when a traceback is let go of: threads and the file must end with the work.
+    with closing(_look(path, plan, [batch for batch in batches if batch], detector)) as results:
+        for done, result in enumerate(results, start=1):
+            if on_tile:
+                on_tile(done, total)
+            yield result
 
 
 def _look(
     path: Path | str, plan: ScenePlan, batches: list[list[int]], detector: Detector
-) -> Iterator[TileResult]:
+) -> Generator[TileResult]:
     reader = ThreadPoolExecutor(1, "read")
     tracer = ThreadPoolExecutor(1, "trace")
     with open_scene(path, plan.options.bands) as scene:

@@ -271,9 +271,11 @@ def _open_dataset(name: str) -> DatasetReader:
         if dataset.tags(ns="OVERVIEWS"):
             return dataset  # it names another file as its overviews: none are used
         dataset.close()
-        return _open_quietly(name)
+        dataset = _open_quietly(name)
+        dataset.overviews(1)  # looked for now, while the options above hold in this thread
     except RasterioError as error:
         raise UnreadableRaster(str(error)) from error
+    return dataset
 
 
 def _open_quietly(name: str, **options: str) -> DatasetReader:
