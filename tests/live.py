@@ -21,7 +21,7 @@ from unosat.ops import processes
 from unosat.ops.commands import beat_command, web_command, worker_command
 
 PROJECT = Path(__file__).resolve().parent.parent
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0  # of a machine that does much else
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 

@@ -145,10 +145,14 @@ def _serve(
     lock: TextIO,
     stopping: threading.Event,
 ) -> None:
-    """Start the children, say where the page is once it answers, and keep them all alive."""
+    """Start the children, say where the page is once it answers, and keep them all alive.
+
+    The first child is the web process. The others wait until it answers: it is what people wait
+    for, and all at once they would share its processors.
+    """
     told, patience = False, time.monotonic() + ANSWER_SECONDS
     while not stopping.is_set():
-        for service in (*servers, *children):
+        for service in (*servers, *(children if told else children[:1])):
             tend(service)
         if not told and answers(address):
             told = True
