@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class Chip:
             BadLabels: the file is not a chip.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 image, instances = stored["image"], stored["instances"]
                 name, event, cluster = (str(word) for word in stored["words"])
                 pixel_size_m, semantic = stored["numbers"]
@@ -95,7 +96,7 @@ class Chip:
                     pixel_size_m=float(pixel_size_m),
                     semantic=bool(semantic),
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise BadLabels(f"{path.name}: {error}") from error
 
 

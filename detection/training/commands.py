@@ -23,7 +23,7 @@ from detection.training.chips import (
     cached,
     stored_chips,
 )
-from detection.weights import DEFAULT_MODEL, find_model
+from detection.weights import DEFAULT_MODEL, find_model, read_spec
 
 PIXEL_SIZE_M = 0.46
 CHOOSE = "choose"
@@ -161,8 +161,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     from detection.training.report import draw_page, to_json, to_table, update_card
 
     folder = find_model(args.model)
+    scenes = _labelled(args, read_spec(folder).pixel_size_m)
     detector = load_detector(folder, device=args.device)
-    scenes = _labelled(args, detector.spec.pixel_size_m)
     with tqdm(total=len(scenes), unit="scene", disable=None, leave=False) as bar:
         found = evaluate(
             detector,
