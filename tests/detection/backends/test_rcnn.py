@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.ops import roi_align
 
 from detection.backends.rcnn import (
     Architecture,
@@ -15,6 +16,7 @@ from detection.backends.rcnn import (
     decode,
     encode,
     mask_targets,
+    pool_level,
     sample_boxes,
 )
 
@@ -43,6 +45,23 @@ def test_anchors_keep_their_exact_size() -> None:
 
     assert torch.allclose(widths * heights, torch.full((3,), 144.0), rtol=1e-5)
     assert torch.allclose(heights / widths, torch.tensor([0.5, 1.0, 2.0]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [7, 14])
+def test_pooling_is_roi_align(size: int) -> None:
+    torch.manual_seed(0)
+    feature = torch.randn(2, 8, 24, 40, requires_grad=True)
+    corner = torch.rand(50, 2) * torch.tensor([170.0, 110.0]) - 8
+    boxes = torch.cat([corner, corner + 1 + torch.rand(50, 2) * 60], dim=1)
+    rois = torch.cat([torch.randint(0, 2, (50, 1)).float(), boxes], dim=1)
+
+    ours = pool_level(feature, rois, size, 0.25)
+    theirs = roi_align(feature, rois, size, 0.25, 2, aligned=True)
+
+    assert torch.allclose(ours, theirs, atol=1e-4)
+    push = torch.randn_like(ours)
+    gradients = [torch.autograd.grad(out, feature, push)[0] for out in (ours, theirs)]
+    assert torch.allclose(*gradients, atol=1e-3)
 
 
 def target(*, ignore_right_half: bool = False) -> Target:
