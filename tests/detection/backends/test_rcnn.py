@@ -60,8 +60,8 @@ def test_pooling_is_roi_align(size: int) -> None:
 
     assert torch.allclose(ours, theirs, atol=1e-4)
     push = torch.randn_like(ours)
-    gradients = [torch.autograd.grad(out, feature, push)[0] for out in (ours, theirs)]
-    assert torch.allclose(*gradients, atol=1e-3)
+    ours_back, theirs_back = (torch.autograd.grad(out, feature, push)[0] for out in (ours, theirs))
+    assert torch.allclose(ours_back, theirs_back, atol=1e-3)
 
 
 def target(*, ignore_right_half: bool = False) -> Target:
