@@ -18,7 +18,7 @@ from detection.georef import GeoTile
 from detection.grades import MODEL_GRADES, Grade
 
 SUBPIXELS = 64  # outlines are whole 64ths of a pixel: exact in any tile, and in any file
-SIMPLIFY_PX = 0.25  # with the rounding above, an outline is moved by less than half a pixel
+SIMPLIFY_PX = 0.15  # more would move the area of a small roof by several percent
 LEAST_AREA_PX = 4.0  # anything smaller is no building at any pixel size we accept
 TILE_EDGE_PX = 2.0  # an outline this near to its tile's edge is taken to go on beyond it
 SCENE_EDGE_PX = 1.0
