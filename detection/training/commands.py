@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from detection.training.chips import (
     cached,
     stored_chips,
 )
-from detection.weights import DEFAULT_MODEL, find_model, read_spec
+from detection.weights import DEFAULT_MODEL, find_model, read_card, read_spec, write_card
 
 PIXEL_SIZE_M = 0.46
 CHOOSE = "choose"
@@ -121,6 +122,7 @@ def _train(args: argparse.Namespace) -> None:
 
         label = f"{args.name}@{args.version}"
         train(diet, options, args.out, label=label, start=start, on_step=show)
+    _tell_data(args.out, drawn + made)
 
 
 def _made_up(seed: int, pixel_size_m: float) -> ChipSource:
@@ -134,7 +136,16 @@ def _made_up(seed: int, pixel_size_m: float) -> ChipSource:
 
 def _prepared(chips: list[ChipSource], args: argparse.Namespace) -> list[ChipSource]:
     sized = at_pixel_size(chips, args.pixel_size)
-    return list(cached(sized, args.cache)) if args.cache else sized
+    if not args.cache:
+        return sized
+    return list(cached(sized, args.cache / f"{args.pixel_size:g}m"))
+
+
+def _tell_data(folder: Path, chips: list[ChipSource]) -> None:
+    """Say in a model's card what it learned from: images per event."""
+    counts = Counter(chip.event for chip in chips)
+    data = {event: f"{count} images" for event, count in sorted(counts.items())}
+    write_card(folder, read_card(folder) | {"data": data})
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
