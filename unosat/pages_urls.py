@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from unosat.accounts import pages as accounts
 from unosat.assessments import pages as assessments
+from unosat.ops import pages as ops
 from unosat.scenes import pages as scenes
 from unosat.training import pages as training
 
@@ -27,6 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("training/runs/<uuid:run_id>/cancel/", training.cancel, name="cancel_training"),
     path("models/", training.models, name="models"),
     path("models/<uuid:version_id>/activate/", training.activate, name="activate"),
+    path("health", ops.report, name="health"),
     path("keys/", accounts.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", accounts.revoke, name="revoke_key"),
 ]

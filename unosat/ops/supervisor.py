@@ -128,8 +128,7 @@ def _run(var: Path, lock: TextIO, stopping: threading.Event) -> None:
         for service in servers:
             start_due(service)
         _manage("migrate", "--noinput", "--verbosity", "0", env=env, stopping=stopping)
-        if address.local:
-            _manage("seed_demo", env=env, stopping=stopping)
+        _manage("seed_demo" if address.local else "sync_models", env=env, stopping=stopping)
         _serve(children, servers, address=address, lock=lock, stopping=stopping)
     finally:
         stop_all(children)

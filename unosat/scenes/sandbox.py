@@ -83,6 +83,14 @@ def _refusals() -> dict[str, type[DetectionError] | type[ImageRefused]]:
     return {kind.code: kind for kind in theirs} | {kind.code: kind for kind in ours}
 
 
+def layers() -> tuple[str, ...]:
+    """What stands between an upload and this machine here, for the health page."""
+    found = ["header check", "own process", "few drivers", "resource limits"]
+    found += ["no network"] if "unshare" in _isolation() else []
+    found += ["no new privileges"] if "setpriv" in _isolation() else []
+    return tuple(found)
+
+
 @lru_cache(maxsize=1)
 def _isolation() -> tuple[str, ...]:
     """Programs that the converter starts through: each does its part and becomes the next."""

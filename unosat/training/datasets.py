@@ -33,7 +33,7 @@ from unosat.training.models import Dataset
 from unosat.training.plots import (
     Plot,
     clusters_of,
-    decisions_in,
+    decided_in,
     flat,
     plan_of,
     plots_of,
@@ -79,7 +79,7 @@ def freeze(
     """
     areas, clusters = _settle(organisation_id)
     teaching = [p.id for c in clusters if not c.kept_aside for p in c.places]
-    decisions = decisions_in(organisation_id, teaching).count()
+    decisions = decided_in(organisation_id, teaching).count()
     if not decisions:
         raise NothingToLearn(f"organisation {organisation_id}")
     root = store_path("datasets")

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import shapely
 from django.contrib.gis.geos import GEOSGeometry
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from numpy.typing import NDArray
 from pyproj.enums import TransformDirection
 from shapely import Polygon
@@ -23,7 +23,7 @@ from detection.pipeline import DetectionOptions, ScenePlan, plan_scene
 from detection.raster import to_lonlat
 from unosat.assessments.models import Assessment
 from unosat.ops.store import store_path
-from unosat.review.models import Decision, ReviewedArea
+from unosat.review.models import Building, ReviewedArea
 from unosat.training.clusters import Cluster, Place, split
 from unosat.training.models import Dataset
 
@@ -125,14 +125,17 @@ def to_pixels(outline: BaseGeometry, grid: SceneGrid) -> BaseGeometry:
     return shapely.make_valid(shapely.transform(outline, move))
 
 
-def decisions_in(organisation_id: UUID, area_ids: Iterable[UUID]) -> QuerySet[Decision]:
-    """Decisions on buildings that touch one of these reviewed areas of the same assessment."""
+def decided_in(organisation_id: UUID, area_ids: Iterable[UUID]) -> QuerySet[Building]:
+    """Buildings that a person decided on and that touch a reviewed area of their assessment."""
     touching = ReviewedArea.objects.filter(
         pk__in=list(area_ids),
         assessment=OuterRef("assessment"),
-        outline__intersects=OuterRef("building__outline"),
+        outline__intersects=OuterRef("outline"),
     )
-    return Decision.objects.filter(Q(assessment__organisation_id=organisation_id), Exists(touching))
+    decided = Building.objects.filter(organisation_id=organisation_id).exclude(
+        review=Building.Review.UNREVIEWED
+    )
+    return decided.filter(Exists(touching))
 
 
 def flat(outline: GEOSGeometry) -> Polygon:

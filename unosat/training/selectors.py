@@ -31,8 +31,8 @@ class Preview:
         areas: reviewed areas.
         clusters: groups of areas that lie within 200 m of each other.
         clusters_kept_aside: those that examine and never teach.
-        decisions: decisions inside areas that teach.
-        decisions_kept_aside: decisions inside areas that examine.
+        decisions: buildings that people decided on, inside areas that teach.
+        decisions_kept_aside: the same inside areas that examine.
         chips_train: images to learn from.
         chips_test: images to be examined on.
         steps: of training.
@@ -211,7 +211,7 @@ def retraining_preview(actor: Actor) -> Preview:
     clusters = plots.clusters_of(actor.organisation_id, areas)
     aside = {p.id for c in clusters if c.kept_aside for p in c.places}
     present = {area.pk for area in areas}
-    taught = plots.decisions_in(actor.organisation_id, present - aside).count()
+    taught = plots.decided_in(actor.organisation_id, present - aside).count()
     chips = _count_chips(base, areas, clusters)
     under_way = training_runs(actor).filter(state__in=UNFINISHED).first()
     here = [c for c in clusters if any(p.id in present for p in c.places)]
@@ -223,7 +223,7 @@ def retraining_preview(actor: Actor) -> Preview:
         clusters=len(here),
         clusters_kept_aside=sum(cluster.kept_aside for cluster in here),
         decisions=taught,
-        decisions_kept_aside=plots.decisions_in(actor.organisation_id, present & aside).count(),
+        decisions_kept_aside=plots.decided_in(actor.organisation_id, present & aside).count(),
         chips_train=chips[0],
         chips_test=chips[1],
         steps=recipe.steps(),

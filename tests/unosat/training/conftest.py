@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from detection import weights
-from tests.unosat.training.world import PIXEL_M, Drawn, World, build_world, draw_scene, member
+from tests.unosat.training.world import (
+    Drawn,
+    World,
+    build_world,
+    draw_scene,
+    member,
+    write_random_model,
+)
 from unosat.accounts.actors import Actor
 from unosat.accounts.models import Organisation
 
@@ -22,26 +28,7 @@ def store(tmp_path: Path, settings: Settings) -> Path:
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that has learned nothing, small enough to be fast."""
-    import torch
-
-    from detection.backends.rcnn import Architecture, DamageRCNN
-    from detection.training.train import LICENCE, encode
-
-    torch.manual_seed(1)
-    architecture = Architecture(channels=16, fc=32, mask_channels=16, mask_layers=1)
-    folder = tmp_path_factory.mktemp("models") / "random"
-    card = {
-        "name": "random",
-        "version": "1",
-        "input_kind": "after",
-        "pixel_size_m": PIXEL_M,
-        "tile_px": 1024,
-        "operating_score": 0.5,
-        "licence": LICENCE,
-        "architecture": architecture.to_json(),
-    }
-    weights.write_model(folder, encode(DamageRCNN(architecture).state_dict()), card)
-    return folder
+    return write_random_model(tmp_path_factory.mktemp("models") / "random")
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,16 @@ def test_without_a_decision_in_a_reviewed_area_nothing_is_frozen(world: World) -
         freeze(world)
 
 
+def test_a_decision_that_was_taken_back_is_none(world: World) -> None:
+    area = world.area(50, 60, 150, 140)
+    building = some_building(world, area)
+    world.decide(building, "destroyed")
+    Building.objects.filter(pk=building.pk).update(version=2, review="unreviewed")
+
+    with pytest.raises(NothingToLearn):
+        freeze(world)
+
+
 def test_what_is_kept_aside_never_teaches_though_areas_come_later(world: World) -> None:
     near, far = world.area(5, 5, 75, 75), world.area(290, 290, 362, 362)
     for area in (near, far):

@@ -16,6 +16,7 @@ from shapely import Polygon, box, transform
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
+from detection import weights
 from detection.pipeline import plan_scene
 from detection.synthetic import SceneFile, TownScene, write_scene
 from unosat.accounts.actors import Actor
@@ -197,3 +198,26 @@ def add_building(assessment: Assessment, feature: dict[str, Any]) -> Building:
         score=0.9,
         grade_score=0.8,
     )
+
+
+def write_random_model(folder: Path) -> Path:
+    """A model folder that has learned nothing, small enough to be fast."""
+    import torch
+
+    from detection.backends.rcnn import Architecture, DamageRCNN
+    from detection.training.train import LICENCE, encode
+
+    torch.manual_seed(1)
+    architecture = Architecture(channels=16, fc=32, mask_channels=16, mask_layers=1)
+    card = {
+        "name": "random",
+        "version": "1",
+        "input_kind": "after",
+        "pixel_size_m": PIXEL_M,
+        "tile_px": 1024,
+        "operating_score": 0.5,
+        "licence": LICENCE,
+        "architecture": architecture.to_json(),
+    }
+    weights.write_model(folder, encode(DamageRCNN(architecture).state_dict()), card)
+    return folder

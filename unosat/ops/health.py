@@ -1,0 +1,126 @@
+"""Whether everything that the application needs is there. Reads only; never raises."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from kombu.exceptions import OperationalError
+
+from unosat.celery import app
+from unosat.ops.commands import QUEUES
+from unosat.ops.models import Job, Outbox
+from unosat.scenes import sandbox
+from unosat.training.models import ModelVersion
+
+ANSWER_SECONDS = 1.0
+REMEMBER_SECONDS = 5.0  # a monitor must not shout at the workers at every request
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of the application.
+
+    Attributes:
+        name: of the part.
+        ok: whether it works.
+        detail: a few words for people; no address, path or version.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """All parts, and whether all of them work."""
+
+    ok: bool
+    checks: tuple[Check, ...]
+
+
+def report() -> Health:
+    """Ask every part."""
+    parts: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
+        ("Database", _database),
+        ("Redis", _redis),
+        ("Queues", _queues),
+        ("Workers", _workers),
+        ("Active model", _model),
+        ("Store", _store),
+        ("Upload sandbox", _sandbox),
+    )
+    checks = tuple(_asked(name, ask) for name, ask in parts)
+    return Health(all(check.ok for check in checks), checks)
+
+
+def _asked(name: str, ask: Callable[[], tuple[bool, str]]) -> Check:
+    try:
+        return Check(name, *ask())
+    except (DatabaseError, redis.RedisError, OperationalError, OSError):
+        return Check(name, ok=False, detail="does not answer")
+
+
+def _database() -> tuple[bool, str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT postgis_lib_version()")
+    return True, "answers, with PostGIS"
+
+
+def _redis() -> tuple[bool, str]:
+    with _client() as client:
+        client.ping()
+    return True, "answers"
+
+
+def _queues() -> tuple[bool, str]:
+    with _client() as client:
+        lengths = [f"{queue} {client.llen(queue)}" for queue in QUEUES]
+    unsent = Outbox.objects.filter(sent_at=None).count()
+    running = Job.objects.filter(state="running").count()
+    return True, f"waiting: {', '.join(lengths)}; not sent yet: {unsent}; jobs running: {running}"
+
+
+def _workers() -> tuple[bool, str]:
+    missing = [queue for queue in QUEUES if queue not in _served(_now())]
+    if missing:
+        return False, f"nobody works on: {', '.join(missing)}"
+    return True, f"at work on: {', '.join(QUEUES)}"
+
+
+@lru_cache(maxsize=1)
+def _served(_: int) -> frozenset[str]:
+    """Queues that a worker listens to. One that is busy answers as well."""
+    answers = app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
+    return frozenset(queue["name"] for queues in answers.values() for queue in queues)
+
+
+def _now() -> int:
+    return int(time.monotonic() / REMEMBER_SECONDS)
+
+
+def _model() -> tuple[bool, str]:
+    version = ModelVersion.objects.filter(active=True, input_kind="after").first()
+    return (True, str(version)) if version else (False, "none")
+
+
+def _store() -> tuple[bool, str]:
+    writable = os.access(settings.UNOSAT_STORE, os.W_OK)
+    return writable, "writable" if writable else "cannot be written"
+
+
+def _sandbox() -> tuple[bool, str]:
+    return True, ", ".join(sandbox.layers())
+
+
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.UNOSAT_REDIS_URL,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=ANSWER_SECONDS,
+    )
