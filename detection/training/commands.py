@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Never
+from typing import Literal, Never
 
 from tqdm import tqdm
 
@@ -75,7 +75,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", default=datetime.now(UTC).strftime("%Y.%m.%d"))
     parser.add_argument("--before", action="store_true", help="xBD images from before as well")
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="N made-up chips")
-    parser.add_argument("--start", help="model to begin with; from nothing unless given")
+    parser.add_argument(
+        "--start",
+        help="model to begin with; 'coco' for torchvision's COCO weights, or a safetensors file "
+        "that holds them; from nothing unless given",
+    )
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=0.0, help="stop by then; 0: by steps only")
     parser.add_argument("--batch", type=int, default=4)
@@ -112,7 +116,7 @@ def _train(args: argparse.Namespace) -> None:
         pixel_size_m=args.pixel_size,
         seed=args.seed,
     )
-    start = find_model(args.start) if args.start else None
+    start = _start(args.start)
     with tqdm(total=args.steps, unit="step", disable=None) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:
@@ -123,6 +127,14 @@ def _train(args: argparse.Namespace) -> None:
         label = f"{args.name}@{args.version}"
         train(diet, options, args.out, label=label, start=start, on_step=show)
     _tell_data(args.out, drawn + made)
+
+
+def _start(name: str | None) -> Path | Literal["coco"] | None:
+    if name is None:
+        return None
+    if name == "coco":
+        return "coco"
+    return Path(name) if name.endswith(".safetensors") else find_model(name)
 
 
 def _made_up(seed: int, pixel_size_m: float) -> ChipSource:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from detection.errors import BadLabels
 from detection.grades import MODEL_GRADES
 from detection.training.augment import Augmentation, random_view
 from detection.training.chips import Chip, ChipSource
+from detection.training.coco import network_from_coco
 from detection.weights import read_card, write_model
 
 OnStep = Callable[[int, int, float], None]  # steps done, steps in all, loss; may raise Cancelled
@@ -88,7 +89,7 @@ def train(
     out: Path,
     *,
     label: str,
-    start: Path | None = None,
+    start: Path | Literal["coco"] | None = None,
     on_step: OnStep | None = None,
 ) -> Path:
     """Train a model and write it to the folder ``out``.
@@ -98,7 +99,8 @@ def train(
         options: how.
         out: the model folder to write.
         label: ``name@version`` of the model.
-        start: a model folder to begin with; from random weights if None.
+        start: a model folder to begin with, or what COCO taught: "coco" fetches it, a
+            safetensors file holds it (see ``coco``); from random weights if None.
         on_step: hears of every step.
 
     Returns:
@@ -112,7 +114,7 @@ def train(
     if not any(serving.chips for serving in diet):
         raise BadLabels("no chips to learn from")
     torch.manual_seed(options.seed)
-    network = DamageRCNN(options.architecture) if start is None else load_network(start)
+    network = _begin(options, start)
     network.to(options.device).to(memory_format=torch.channels_last)
     card = _card(network.arch, options, label, start)
     school = _School(network, options)
@@ -129,6 +131,14 @@ def train(
         if last:
             break
     return out
+
+
+def _begin(options: TrainOptions, start: Path | Literal["coco"] | None) -> DamageRCNN:
+    if start is None:
+        return DamageRCNN(options.architecture)
+    if start == "coco" or Path(start).suffix == ".safetensors":
+        return network_from_coco(start)
+    return load_network(Path(start))
 
 
 def encode(state: dict[str, Tensor]) -> bytes:
@@ -262,7 +272,10 @@ def _batch(diet: Sequence[Serving], options: TrainOptions, step: int) -> list[Ch
 
 
 def _card(
-    architecture: Architecture, options: TrainOptions, label: str, start: Path | None
+    architecture: Architecture,
+    options: TrainOptions,
+    label: str,
+    start: Path | Literal["coco"] | None,
 ) -> dict[str, Any]:
     name, _, version = label.partition("@")
     return {
@@ -278,6 +291,15 @@ def _card(
         "training": {
             key: value for key, value in asdict(options).items() if key not in NOT_IN_CARD
         },
-        "parent": read_card(start)["sha256"] if start else None,
+        "parent": _parent(start),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _parent(start: Path | Literal["coco"] | None) -> str | None:
+    """What the model began with: the digest of a model, or the word COCO."""
+    if start is None:
+        return None
+    if start == "coco" or Path(start).suffix == ".safetensors":
+        return "COCO"
+    return str(read_card(Path(start))["sha256"])
