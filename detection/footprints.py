@@ -176,20 +176,24 @@ def cut_at_antimeridian(lonlat: Polygon) -> Polygon | MultiPolygon:
     """A polygon in degrees, cut where it crosses the 180th meridian (RFC 7946, 3.1.9).
 
     Args:
-        lonlat: its corners' longitudes may jump between -180 and 180.
+        lonlat: its corners' longitudes may jump between -180 and 180, or go on beyond.
     """
     west, _, east, _ = lonlat.bounds
-    if east - west <= 180:
+    if west >= -180 and east <= 180 and east - west <= 180:
         return lonlat
     corners = np.asarray(lonlat.exterior.coords)
     corners[:, 0] %= 360
+    if np.ptp(corners[:, 0]) > 180:  # it lies across longitude 0, not 180
+        corners[:, 0] = (corners[:, 0] + 180) % 360 - 180
+        return Polygon(corners)
     whole = Polygon(corners)
     eastern = whole.intersection(box(0, -90, 180, 90))
     western = shapely.transform(
         whole.intersection(box(180, -90, 360, 90)), lambda xy: xy - np.array([360.0, 0.0])
     )
     parts = [part for side in (eastern, western) for part in shapely.get_parts(side)]
-    return MultiPolygon([part for part in parts if isinstance(part, Polygon) and part.area > 0])
+    polygons = [part for part in parts if isinstance(part, Polygon) and part.area > 0]
+    return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
 
 
 def round_lonlat(lonlat: Polygon | MultiPolygon) -> Polygon | MultiPolygon:

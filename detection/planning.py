@@ -28,6 +28,7 @@ from detection.tiling import Shard, TileLayout, runs_of, split_batches
 # A model bears a change of scale this small (it was trained with larger ones); resampling would
 # only blur the image and cost time.
 NATIVE_SCALE = 1.15
+OVERLAP_PX = 128
 SAMPLE_PX = 256  # side of the windows that a stretch is fitted to
 SAMPLES = 48  # windows with valid pixels are enough
 SAMPLE_TRIES = 512  # windows looked at in a scene that is nearly all nodata
@@ -39,7 +40,8 @@ class DetectionOptions:
 
     Attributes:
         tile_px: side of a tile, in pixels; None: the model's.
-        overlap_px: least overlap of neighbouring tiles, in pixels.
+        overlap_px: least overlap of neighbouring tiles, in pixels; None: 128 (some 60 m on the
+            ground: nearly every building is whole in a tile), or a quarter of a small tile.
         min_score: detections below it are left out, in [0, 1]; None: the model's operating score.
         batch_size: tiles given to the model at once; None: one, or what the detector asks for
             where there is one.
@@ -47,7 +49,7 @@ class DetectionOptions:
     """
 
     tile_px: int | None = None
-    overlap_px: int = 128
+    overlap_px: int | None = None
     min_score: float | None = None
     batch_size: int | None = None
     bands: BandOrder | None = None
@@ -184,9 +186,12 @@ def plan_scene(
     """
     if spec.input_kind != "after":
         raise ModelUnavailable(f"{spec.label} needs an image from before as well")
+    tile_px = options.tile_px or spec.tile_px
+    overlap_px = min(OVERLAP_PX, tile_px // 4) if options.overlap_px is None else options.overlap_px
     options = replace(
         options,
-        tile_px=options.tile_px or spec.tile_px,
+        tile_px=tile_px,
+        overlap_px=overlap_px,
         min_score=spec.operating_score if options.min_score is None else options.min_score,
         batch_size=options.batch_size or 1,
     )
@@ -236,7 +241,7 @@ def _corners(tile: GeoTile) -> list[tuple[int, int]]:
 
 
 def _layout(grid: SceneGrid, options: DetectionOptions) -> TileLayout:
-    return TileLayout(grid, options.tile_px or 0, options.overlap_px, options.batch_size or 1)
+    return TileLayout(grid, options.tile_px or 0, options.overlap_px or 0, options.batch_size or 1)
 
 
 def _model_grid(scene: Scene, pixel_size_m: float) -> SceneGrid:

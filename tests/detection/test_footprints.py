@@ -169,3 +169,13 @@ def test_degrees_are_anticlockwise_and_to_a_centimetre() -> None:
     assert isinstance(found, Polygon)
     assert found.exterior.is_ccw
     assert found.bounds[0] == 1.1234568
+
+
+@pytest.mark.parametrize(("west", "expected"), [(190, -170), (-181, 179), (359.5, -0.5)])
+def test_longitudes_beyond_180_are_brought_back(west: float, expected: float) -> None:
+    beyond = box(west, 10, west + 1 if west < 350 else west + 0.9, 11)
+
+    found = cut_at_antimeridian(beyond)
+
+    assert found.bounds[0] == pytest.approx(expected)
+    assert found.area == pytest.approx(beyond.area)
