@@ -220,7 +220,7 @@ class DamageRCNN(nn.Module):
     def pool(self, features: list[Tensor], boxes: list[Tensor], size: int) -> Tensor:
         """Features under each box, shape (R, channels, size, size), from the level that fits."""
         owner = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])
-        rois = torch.cat([owner, torch.cat(boxes)], dim=1)
+        rois = torch.cat([owner, torch.cat(boxes)], dim=1).float()  # autocast may have halved them
         side = torch.sqrt(box_ops.box_area(rois[:, 1:]).clamp(min=1e-6))
         level = torch.floor(4 + torch.log2(side / self.arch.canonical_px + 1e-8))
         level = level.clamp(2, 1 + len(features)).long() - 2
