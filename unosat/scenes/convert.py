@@ -45,7 +45,7 @@ ENVIRONMENT = {
 }
 CLEAN = {
     "COMPRESS": "ZSTD",
-    "LEVEL": "9",
+    "LEVEL": "5",
     "PREDICTOR": "YES",
     "BLOCKSIZE": str(BLOCK_PX),
     "OVERVIEWS": "FORCE_USE_EXISTING",
@@ -58,14 +58,18 @@ CLEAN = {
 
 @dataclass
 class _Samples:
-    """Pixels spread over the scene, never more than fit."""
+    """Pixels spread over the scene, never more than fit; the same ones every time."""
 
     parts: list[NDArray[np.generic]] = field(default_factory=list)
     count: int = 0
+    chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     def add(self, pixels: NDArray[np.generic]) -> None:
         """Keep some of the valid pixels of a window, shape (C, N)."""
-        some = pixels[:, :: max(1, pixels.shape[1] // SAMPLES_PER_WINDOW)].copy()
+        if pixels.shape[1] > SAMPLES_PER_WINDOW:  # at random: equal steps fall into columns
+            chosen = self.chance.integers(0, pixels.shape[1], SAMPLES_PER_WINDOW)
+            pixels = pixels[:, chosen]
+        some = pixels.copy()
         self.parts.append(some)
         self.count += some.shape[1]
         if self.count > SAMPLES_AT_MOST:
