@@ -88,6 +88,13 @@ def assessment(actor: Actor, assessment_id: UUID) -> Assessment:
     return found
 
 
+def must_exist(actor: Actor, assessment_id: UUID) -> None:
+    """Raise NotFound unless it is the organisation's; cheaper than fetching it."""
+    rows = Assessment.objects.filter(organisation_id=actor.organisation_id, pk=assessment_id)
+    if not rows.exists():
+        raise NotFound(f"assessment {assessment_id}")
+
+
 def progress(row: Assessment) -> Progress:
     """How far an assessment is; ``row`` comes from a selector of this module."""
     done = row.state == Assessment.State.DONE
@@ -145,7 +152,7 @@ def seconds_per_tile(model_version_id: UUID) -> float:
 def _with_progress() -> QuerySet[Assessment]:
     return (
         Assessment.objects.select_related("scene", "model_version")
-        .defer("plan")
+        .defer("plan", "metadata", "scene__stretch", "model_version__card")
         .annotate(
             shards_total=Count("shards"),
             shards_done=Count("shards", filter=Q(shards__state="done")),

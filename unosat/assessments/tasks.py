@@ -8,6 +8,7 @@ from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
+from django.db import connection
 
 from detection import pipeline
 from detection.errors import Cancelled, DetectionError
@@ -17,6 +18,7 @@ from unosat.assessments.models import Shard
 from unosat.errors import RefusedError
 from unosat.ops import jobs, leases
 from unosat.ops.heartbeat import Heartbeat
+from unosat.ops.jobs import DATABASE_AWAY
 from unosat.ops.leases import Lease
 from unosat.ops.store import store_path
 
@@ -49,6 +51,8 @@ def detect_shard(shard_id: str) -> None:
         _detect(lease, shard)
     except Cancelled:
         leases.release(lease)
+    except DATABASE_AWAY:
+        raise  # the lease runs out, and another attempt follows
     except REFUSALS as error:
         log.warning("shard failed", extra={"shard": shard_id, "why": str(error)})
         services.fail_shard(lease, shard.assessment_id, error.code, error.user_message)
@@ -95,6 +99,15 @@ def _tiles(planned: ScenePlan, shard: pipeline.Shard) -> int:
     return sum(index in planned.work_indexes for batch in batches for index in batch)
 
 
+def _is_wanted(assessment_id: UUID) -> bool:
+    """Whether to go on; yes while the database cannot be asked: it may be back in time."""
+    try:
+        return services.is_running(assessment_id)
+    except DATABASE_AWAY:
+        connection.close()
+        return True
+
+
 def _shard(lease: Lease) -> Shard:
     rows = Shard.objects.select_related("assessment__scene", "assessment__model_version")
     return rows.defer("result").get(pk=str(lease.pk))
@@ -111,7 +124,7 @@ def _detect(lease: Lease, shard: Shard) -> None:
         if time.monotonic() - asked < CANCEL_SECONDS:
             return
         asked = time.monotonic()
-        if beat.lost.is_set() or not services.is_running(row.pk):
+        if beat.lost.is_set() or not _is_wanted(row.pk):
             raise Cancelled(f"shard {shard.pk}")
 
     beat = Heartbeat(lease, lambda: {"tiles_done": done}, partial(services.announce, row.pk))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -21,6 +21,7 @@ from unosat.ops.models import Job
 
 log = logging.getLogger(__name__)
 
+DATABASE_AWAY = (OperationalError, InterfaceError)  # restarted, or unreachable
 UNEXPECTED = ("unexpected", "Something went wrong that should not. Ask an admin to read the log.")
 INTERRUPTED = (
     "interrupted_too_often",
@@ -104,6 +105,8 @@ def run(
         with Heartbeat(lease, facts):
             work(lease)
         leases.finish(lease)
+    except DATABASE_AWAY:
+        raise  # the lease runs out, and another attempt follows
     except refusals as error:
         fail(lease, error.code, error.user_message, str(error))  # type: ignore[attr-defined]
     except Exception as error:

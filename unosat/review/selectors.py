@@ -45,8 +45,8 @@ def buildings(actor: Actor, assessment_id: UUID, page: Page) -> tuple[list[Build
     Raises:
         NotFound: the assessment is not the organisation's.
     """
-    row = assessment_selectors.assessment(actor, assessment_id)
-    rows = Building.objects.filter(assessment=row, pk__gt=page.after)
+    assessment_selectors.must_exist(actor, assessment_id)
+    rows = Building.objects.filter(assessment_id=assessment_id, pk__gt=page.after)
     if page.bbox:
         box = Polygon.from_bbox(page.bbox)
         box.srid = WGS84
@@ -141,10 +141,10 @@ def count_buildings(actor: Actor, assessment_id: UUID) -> list[Mapping[str, Any]
     Raises:
         NotFound: the assessment is not the organisation's.
     """
-    row = assessment_selectors.assessment(actor, assessment_id)
+    assessment_selectors.must_exist(actor, assessment_id)
     percent = Cast(Floor(Cast(F("score") * 100, FloatField())), IntegerField())
     return list(
-        Building.objects.filter(assessment=row)
+        Building.objects.filter(assessment_id=assessment_id)
         .annotate(percent=percent)
         .values("grade", "review", "source", "percent")
         .annotate(count=Count("pk"))
@@ -158,8 +158,12 @@ def reviewed_areas(actor: Actor, assessment_id: UUID) -> QuerySet[ReviewedArea]:
     Raises:
         NotFound: the assessment is not the organisation's.
     """
-    row = assessment_selectors.assessment(actor, assessment_id)
-    return ReviewedArea.objects.filter(assessment=row).select_related("user").order_by("made_at")
+    assessment_selectors.must_exist(actor, assessment_id)
+    return (
+        ReviewedArea.objects.filter(assessment_id=assessment_id)
+        .select_related("user")
+        .order_by("made_at")
+    )
 
 
 def _area(row: Building) -> float:

@@ -53,7 +53,7 @@ def vector_tile(actor: Actor, assessment_id: UUID, z: int, x: int, y: int) -> by
     """
     if not (0 <= z <= DEEPEST_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
         raise NotFound(f"tile {z}/{x}/{y}")
-    assessment_selectors.assessment(actor, assessment_id)
+    assessment_selectors.must_exist(actor, assessment_id)
     values: dict[str, int | float | str] = {
         "z": z,
         "x": x,

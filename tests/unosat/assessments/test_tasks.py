@@ -7,7 +7,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.db.models.functions import Now
 from numpy.typing import NDArray
 
@@ -230,6 +230,51 @@ def test_a_cancel_in_the_middle_leaves_nothing_on_the_map(
     assert row.state == "cancelled"
     assert stored(row) == []
     assert detector.seen <= 3 + 5  # tiles already handed over when cancel was pressed
+
+
+class LosesTheDatabaseAtTheThirdTile:
+    """Ends every connection of this database, as a restart of the server does."""
+
+    batch_size = 1
+
+    def __init__(self, version: ModelVersion) -> None:
+        self._real = bright(version)
+        self.spec = self._real.spec
+        self._seen = 0
+
+    def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
+        self._seen += 1
+        if self._seen == 3:
+            end_all_connections()
+        return self._real.predict(images, min_score=min_score)
+
+
+def end_all_connections() -> None:
+    thread = threading.Thread(target=_end_all_others)
+    thread.start()
+    thread.join()
+
+
+def _end_all_others() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    connections.close_all()
+
+
+def test_a_database_that_restarts_in_the_middle_costs_nothing(
+    row: Assessment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = LosesTheDatabaseAtTheThirdTile(row.model_version)
+    monkeypatch.setattr(tasks, "CANCEL_SECONDS", 0.0)
+    monkeypatch.setattr(detectors, "detector_of", lambda version: detector)  # noqa: ARG005
+
+    finish(row)
+
+    assert row.state == "done"
+    assert len(stored(row)) == HOUSES
 
 
 def test_a_cancel_while_merging_leaves_nothing_on_the_map(row: Assessment, actor: Actor) -> None:
