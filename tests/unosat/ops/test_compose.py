@@ -31,7 +31,7 @@ SECRETS = {
 
 
 def test_every_part_of_the_application_is_a_service() -> None:
-    assert set(SERVICES) == {"database", "redis", "migrate", "web", "beat", *QUEUES}
+    assert set(SERVICES) == {"database", "redis", "migrate", "models", "web", "beat", *QUEUES}
 
 
 @pytest.mark.parametrize("queue", QUEUES)
