@@ -18,7 +18,10 @@ from detection.georef import GeoTile
 from detection.grades import MODEL_GRADES, Grade
 
 SUBPIXELS = 64  # outlines are whole 64ths of a pixel: exact in any tile, and in any file
-SIMPLIFY_PX = 0.15  # more would move the area of a small roof by several percent
+# How far simplifying may move an outline: in pixels, and as a part of the building's side, because
+# 0.4 pixels would change the area of a small roof by several percent.
+SIMPLIFY_PX = 0.4
+SIMPLIFY_SHARE = 0.015
 LEAST_AREA_PX = 4.0  # anything smaller is no building at any pixel size we accept
 TILE_EDGE_PX = 2.0  # an outline this near to its tile's edge is taken to go on beyond it
 SCENE_EDGE_PX = 1.0
@@ -161,9 +164,10 @@ def tidy(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
     Returns:
         One polygon for each, empty where nothing is left.
     """
-    step = 1 / SUBPIXELS
-    simple = shapely.simplify(_largest(polygons), SIMPLIFY_PX, preserve_topology=True)
-    exact = shapely.set_precision(simple, step, mode="valid_output")
+    largest = _largest(polygons)
+    tolerance = np.minimum(SIMPLIFY_PX, SIMPLIFY_SHARE * np.sqrt(shapely.area(largest)))
+    simple = shapely.simplify(largest, tolerance, preserve_topology=True)
+    exact = shapely.set_precision(simple, 1 / SUBPIXELS, mode="valid_output")
     return shapely.normalize(_largest(exact))
 
 
