@@ -14,4 +14,7 @@ os.environ |= {
 
 from unosat.settings import *  # noqa: F403
 
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests sign in a lot
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.MD5PasswordHasher",  # fast; tests sign in a lot
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # what a live web process understands
+]

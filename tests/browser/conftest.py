@@ -1,0 +1,108 @@
+"""A real Chromium before the real application. One file per journey of a user."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.db import connections
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from tests.live import Stack, free_port, processes_of
+
+# Playwright's own event loop runs in this thread, and Django then takes every query for a mistake.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+CHROMIUM = os.environ.get("UNOSAT_CHROMIUM", "/usr/bin/chromium")
+SOFTWARE_WEBGL = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "var" / "screenshots"
+WINDOW = {"width": 1440, "height": 900}
+PASSWORD = "correct horse"  # noqa: S105 (of nobody outside a test)
+PATIENCE_MS = 30_000
+
+SignIn = Callable[[User], Page]
+
+
+@pytest.fixture(scope="session")
+def chromium(django_db_setup: None) -> Iterator[Browser]:  # noqa: ARG001 (the database comes first)
+    """One browser for all tests; each person has a context of their own in it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
+        yield browser
+        browser.close()
+        # Inside Playwright's loop Django keeps connections of its own: nobody else closes them.
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            connection.close_pool()
+
+
+@pytest.fixture
+def application(
+    transactional_db: None,  # noqa: ARG001 (what the web process sees must be committed)
+    redis_url: str,
+    tmp_path: Path,
+) -> Iterator[Stack]:
+    """The web process alone, for journeys that need no worker."""
+    with processes_of(redis_url, tmp_path / "log") as stack:
+        stack.start_web(free_port())
+        yield stack
+
+
+@pytest.fixture
+def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignIn]:
+    """Return a function that opens a browser of its own for a user, and signs in there.
+
+    Such a test also asks for ``application`` or ``live_stack``, by name or by ``usefixtures``.
+    It fails if any page asked another host for anything, or ran into an error of ours.
+    """
+    name = "live_stack" if "live_stack" in request.fixturenames else "application"
+    stack: Stack = request.getfixturevalue(name)
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def open_for(user: User) -> Page:
+        context = chromium.new_context(
+            viewport=WINDOW,
+            base_url=stack.url,
+            color_scheme="dark",
+            timezone_id="UTC",
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        context.on("request", lambda sent: wrong.extend(_foreign(sent, stack.url)))
+        user.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
+        user.save()
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+        page.goto("/accounts/login/")
+        page.fill("[name=username]", user.get_username())
+        page.fill("[name=password]", PASSWORD)
+        page.click("main button[type=submit]")
+        page.wait_for_url(stack.url)
+        return page
+
+    yield open_for
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def photograph() -> Callable[[Page, str], None]:
+    """Return a function that keeps a picture of a page for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+
+    def keep(page: Page, name: str) -> None:
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    return keep
+
+
+def _foreign(sent: Request, ours: str) -> list[str]:
+    parts = urlsplit(sent.url)
+    local = parts.scheme in {"data", "blob"} or sent.url.startswith(ours)
+    return [] if local else [f"asked another host: {sent.url}"]

@@ -1,0 +1,91 @@
+"""Two people review the same assessment: each sees the other, and nobody is overwritten."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import SignIn
+from tests.browser.map_page import await_map, await_saved, click_on, pick
+from tests.unosat.makers import make_done_assessment, make_organisation, make_user
+from unosat.review.models import Building, Decision
+
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
+
+
+@pytest.fixture
+def two(sign_in: SignIn) -> tuple[Page, Page, Building]:
+    """Two analysts on the map of one assessment, and its first building."""
+    organisation = make_organisation()
+    row = make_done_assessment(organisation)
+    building = row.buildings.order_by("pk")[0]
+    pages = [sign_in(make_user(organisation)) for _ in range(2)]
+    for page in pages:
+        page.goto(f"/assessments/{row.pk}/")
+        await_map(page)
+    return pages[0], pages[1], building
+
+
+def test_a_decision_shows_in_the_other_browser_without_a_reload(
+    two: tuple[Page, Page, Building],
+) -> None:
+    mine, theirs, building = two
+    pick(theirs, str(building.uid))
+
+    click_on(mine, _middle(building))
+    mine.wait_for_selector(f"[data-building='{building.uid}']")
+    mine.keyboard.press("1")
+
+    theirs.wait_for_selector("[data-review=regraded][data-version='1']")
+    expect(theirs.locator("[data-count=minor_damage]")).to_have_text("1")
+    expect(theirs.get_by_text("Someone has just changed this building.")).to_be_visible()
+
+
+def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_settles(
+    two: tuple[Page, Page, Building], photograph: Any
+) -> None:
+    mine, theirs, building = two
+    theirs.context.route("**/events", lambda route: route.abort())  # they hear of nothing
+    theirs.reload()
+    await_map(theirs)
+    pick(theirs, str(building.uid))
+    pick(mine, str(building.uid))
+    mine.click("[name=no_damage]")
+    mine.wait_for_selector(":text('Saved: regraded')")
+
+    theirs.click(".accept")
+    theirs.wait_for_selector("dialog[open]")
+    photograph(theirs, "conflict")
+    building.refresh_from_db()
+    assert (building.version, building.review) == (1, "regraded")
+
+    theirs.click("text=Do mine on top")
+    theirs.wait_for_selector("[data-review=accepted][data-version='2']")
+    await_saved(theirs)
+    kinds = Decision.objects.filter(building=building).order_by("number")
+    assert [decision.kind for decision in kinds] == ["regrade", "accept"]
+
+
+def test_decisions_made_without_a_connection_survive_a_reload_and_are_sent(
+    two: tuple[Page, Page, Building],
+) -> None:
+    mine, _, building = two
+    pick(mine, str(building.uid))
+    mine.context.route("**/decisions", lambda route: route.abort())
+    mine.keyboard.press("x")
+    mine.wait_for_selector("[data-waiting='1']")
+    expect(mine.get_by_text("The server cannot be reached.")).to_be_visible()
+    assert not Decision.objects.exists()
+
+    mine.context.unroute("**/decisions")
+    mine.reload()
+    await_map(mine)
+    await_saved(mine)
+
+    building.refresh_from_db()
+    assert building.review == "rejected"
+
+
+def _middle(building: Building) -> tuple[float, float]:
+    centroid = building.outline.centroid
+    return centroid.x, centroid.y
