@@ -43,7 +43,7 @@ def signed_in(user: User) -> AsyncClient:
 async def opened(client: AsyncClient, row: Assessment) -> AsyncIterator[bytes]:
     answer = await client.get(f"/api/v1/assessments/{row.pk}/events")
     assert answer["Content-Type"] == "text/event-stream"
-    return cast("AsyncIterator[bytes]", aiter(cast("StreamingHttpResponse", answer)))
+    return aiter(cast("StreamingHttpResponse", answer))
 
 
 async def read(lines: AsyncIterator[bytes]) -> tuple[str, dict[str, Any]]:

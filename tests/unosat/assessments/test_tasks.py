@@ -200,7 +200,7 @@ class CancelsAtTheThirdTile:
 
     def __init__(self, version: ModelVersion, actor: Actor, assessment_id: UUID) -> None:
         self._real = bright(version)
-        self._cancel = lambda: services.cancel_assessment(actor, assessment_id)
+        self._actor, self._assessment_id = actor, assessment_id
         self.seen = 0
 
     @property
@@ -210,7 +210,7 @@ class CancelsAtTheThirdTile:
     def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
         self.seen += 1
         if self.seen == 3:
-            self._cancel()
+            services.cancel_assessment(self._actor, self._assessment_id)
         return self._real.predict(images, min_score=min_score)
 
 
