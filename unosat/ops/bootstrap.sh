@@ -94,14 +94,14 @@ front_end() {
   packages=$(hash_of frontend/package.json frontend/package-lock.json)
   if [ "$(cat frontend/node_modules/.installed 2>/dev/null)" != "$packages" ]; then
     echo "Installing front-end packages"
-    (cd frontend && npm ci --no-audit --no-fund --loglevel=error)
+    (cd frontend && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
     echo "$packages" >frontend/node_modules/.installed
   fi
   sources=$(cd frontend && find . -path ./node_modules -prune -o -path ./dist -prune -o -type f -print0 |
     sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
   if [ ! -d frontend/dist ] || [ "$(cat var/stamps/front_end 2>/dev/null)" != "$sources" ]; then
     echo "Building the front end"
-    (cd frontend && npm run --silent build)
+    (cd frontend && npm run --silent build -- --logLevel error)
     echo "$sources" >var/stamps/front_end
   fi
 }

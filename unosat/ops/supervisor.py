@@ -310,7 +310,8 @@ def _manage(*arguments: str, env: dict[str, str], stopping: threading.Event) -> 
     if stopping.is_set():
         return
     command = processes.guarded([sys.executable, "manage.py", *arguments])
-    process = subprocess.Popen(command, env=env, cwd=PROJECT, start_new_session=True)
+    quiet = {"UNOSAT_LOG_LEVEL": "WARNING"} | env
+    process = subprocess.Popen(command, env=quiet, cwd=PROJECT, start_new_session=True)
     while process.poll() is None and not stopping.wait(POLL_SECONDS / 10):
         pass
     processes.kill_session(process)
