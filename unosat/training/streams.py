@@ -1,10 +1,10 @@
 """The live progress of one training run, as server-sent events; see ``assessments.streams``."""
 
-import asyncio
 from functools import partial
 from uuid import UUID
 
-from django.db import connections
+from asgiref.sync import sync_to_async
+from django.db import connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_GET
 
@@ -18,7 +18,7 @@ from unosat.training import selectors, services
 async def training_run_events(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     """``progress`` whenever it changes."""
     try:
-        await asyncio.to_thread(_let_in, request, run_id)
+        await sync_to_async(_let_in)(request, run_id)
     except RefusedError as error:
         body = {"code": error.code, "message": error.user_message}
         return JsonResponse(body, status=error.status)
@@ -29,4 +29,5 @@ def _let_in(request: HttpRequest, run_id: UUID) -> None:
     try:
         selectors.training_run(actor_of(request), run_id)
     finally:
-        connections.close_all()
+        if not connection.in_atomic_block:  # the stream begins; nothing waits for its end
+            connection.close()
