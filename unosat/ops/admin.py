@@ -12,7 +12,15 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_display = ["kind", "subject_id", "state", "attempt", "worker", "failure_code"]
     list_filter = ["kind", "state"]
-    fields = readonly_fields = ("kind", "subject_id", "state", "attempt", "worker", "failure_code", "failure_message")
+    fields = readonly_fields = (
+        "kind",
+        "subject_id",
+        "state",
+        "attempt",
+        "worker",
+        "failure_code",
+        "failure_message",
+    )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Jobs come from services."""
