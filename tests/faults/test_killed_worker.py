@@ -4,10 +4,8 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
-import redis
 from django.utils import timezone
 
 from tests.live import Stack
@@ -98,21 +96,6 @@ def test_a_cancel_in_the_middle_stops_within_a_tile_and_leaves_nothing(
     assert not row.shards.filter(state="running").exists()
     assert not Building.objects.filter(assessment=row).exists()
     assert selectors.assessment(actor, row.pk).state == "cancelled"
-
-
-def test_redis_losing_its_memory_delays_the_work_but_loses_none(
-    live_stack: Stack, mosaic: Scene, redis_url: str
-) -> None:
-    actor = make_actor(mosaic.organisation)
-    row = start(actor, mosaic)
-    wait(lambda: row.shards.count() >= 6)
-    with redis.Redis.from_url(redis_url) as client:
-        client.delete("detect")  # every message of a shard is gone
-    Shard.objects.update(created_at=timezone.now() - timedelta(minutes=1))
-
-    live_stack.start_worker("detect", **FAST)
-
-    wait(lambda: is_done(actor, row))
 
 
 def results(row: Assessment) -> list[str]:

@@ -1,0 +1,101 @@
+"""Redis or PostgreSQL go away under a running application: work is late, none is lost."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from tests.live import Stack
+from tests.private_servers import Servers
+from tests.unosat.makers import make_actor, make_model, make_organisation, make_scene
+from unosat.accounts.actors import Actor
+from unosat.assessments import services
+from unosat.assessments.models import Assessment, Shard
+from unosat.assessments.services import AssessmentRequest
+from unosat.ops import processes
+from unosat.ops.models import Outbox
+from unosat.scenes.models import Scene
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
+
+PATIENCE_SECONDS = 120.0
+
+
+@pytest.fixture
+def scene(transactional_db: None) -> Scene:  # noqa: ARG001 (a database is needed)
+    make_model()  # its card is enough to plan with
+    return make_scene(make_organisation())
+
+
+@pytest.fixture
+def actor(scene: Scene) -> Actor:
+    return make_actor(scene.organisation)
+
+
+def start(actor: Actor, scene: Scene) -> Assessment:
+    return services.create_assessment(actor, AssessmentRequest(scene=scene.pk))
+
+
+def wait(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < end, list(Assessment.objects.values_list("state", flat=True))
+        time.sleep(0.2)
+
+
+def all_planned() -> bool:
+    return set(Assessment.objects.values_list("state", flat=True)) == {"running"}
+
+
+def queued(queue: str) -> int:
+    with redis.Redis.from_url(settings.UNOSAT_REDIS_URL) as client:
+        return int(client.llen(queue))
+
+
+def test_what_is_asked_for_while_redis_is_away_starts_once_it_is_back(
+    live_stack: Stack, servers: Servers, actor: Actor, scene: Scene
+) -> None:
+    processes.kill_session(servers.queue)
+    for _ in range(10):
+        start(actor, scene)
+    assert Outbox.objects.filter(sent_at=None).count() == 10
+
+    servers.restart_queue()
+
+    wait(all_planned)
+    assert Shard.objects.count() == 10 * 6
+    assert live_stack.url
+
+
+def test_messages_that_redis_forgot_are_sent_again(
+    live_stack: Stack, servers: Servers, actor: Actor, scene: Scene
+) -> None:
+    start(actor, scene)
+    wait(all_planned)
+    wait(lambda: queued("detect") == 6)
+
+    servers.restart_queue()
+    Shard.objects.update(created_at=timezone.now() - timedelta(minutes=1))
+
+    wait(lambda: queued("detect") == 6)
+    time.sleep(12)  # the next sweep must not send them once more
+    assert queued("detect") == 6
+    assert live_stack.url
+
+
+def test_a_database_that_restarts_under_running_workers_loses_nothing(
+    live_stack: Stack, servers: Servers, actor: Actor, scene: Scene
+) -> None:
+    start(actor, scene)
+    connection.close()
+    servers.restart_database()
+
+    start(actor, scene)
+
+    wait(all_planned)
+    assert live_stack.url
