@@ -9,7 +9,14 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connections
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    ViewportSize,
+    sync_playwright,
+)
 
 from tests.live import Stack, free_port, processes_of
 
@@ -19,7 +26,7 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 CHROMIUM = os.environ.get("UNOSAT_CHROMIUM", "/usr/bin/chromium")
 SOFTWARE_WEBGL = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "var" / "screenshots"
-WINDOW = {"width": 1440, "height": 900}
+WINDOW = ViewportSize(width=1440, height=900)
 PASSWORD = "correct horse"  # noqa: S105 (of nobody outside a test)
 PATIENCE_MS = 30_000
 
@@ -36,7 +43,7 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:  # noqa: ARG001 (the d
         # Inside Playwright's loop Django keeps connections of its own: nobody else closes them.
         for connection in connections.all(initialized_only=True):
             connection.close()
-            connection.close_pool()
+            connection.close_pool()  # type: ignore[attr-defined]
 
 
 @pytest.fixture

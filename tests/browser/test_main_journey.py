@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from shapely import STRtree, wkt
 from shapely.geometry import Polygon, shape
+from shapely.geometry.base import BaseGeometry
 
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import (
@@ -46,7 +47,7 @@ def image(data_dir: Path) -> Path:
 def drawn(data_dir: Path) -> list[Polygon]:
     """What people drew on that scene."""
     labels = json.loads((data_dir / "xbd" / "val" / "labels" / f"{SCENE}.json").read_text())
-    return [wkt.loads(feature["wkt"]) for feature in labels["features"]["lng_lat"]]
+    return [_polygon(wkt.loads(one["wkt"])) for one in labels["features"]["lng_lat"]]
 
 
 def test_an_image_becomes_footprints_then_decisions_then_a_better_model(
@@ -94,7 +95,7 @@ def _upload(page: Page, image: Path) -> None:
     page.fill("[name=acquired_at]", "2018-10-13T16:00")
     page.fill("[name=sensor]", "WorldView-2")
     page.fill("[name=licence]", "CC BY-NC-SA 4.0")
-    page.click("text=/^Upload/")
+    page.click(".upload button[type=submit]")
     page.wait_for_selector("[data-stage=ready]", timeout=INGEST_MS)
 
 
@@ -102,7 +103,7 @@ def _analyse(page: Page, photograph: Any) -> None:
     page.click("text=Open the scene")
     await_map(page)
     photograph(page, "scene")
-    page.click("text=Analyse")
+    page.click("button:text-is('Analyse')")
     page.wait_for_selector("[data-state=running]", timeout=DETECTION_MS)
     photograph(page, "progress")
     page.wait_for_selector("[data-shown]", timeout=DETECTION_MS)
@@ -203,7 +204,12 @@ def _outlines(collection: dict[str, Any]) -> list[Polygon]:
     features = collection["features"]
     features = [f for f in features if f["properties"]["review"] != "rejected"]
     features.sort(key=lambda feature: -(feature["properties"]["score"] or 1))
-    return [shape(feature["geometry"]) for feature in features]
+    return [_polygon(shape(feature["geometry"])) for feature in features]
+
+
+def _polygon(geometry: BaseGeometry) -> Polygon:
+    assert isinstance(geometry, Polygon)
+    return geometry
 
 
 def _f1(found: list[Polygon], drawn: list[Polygon]) -> float:

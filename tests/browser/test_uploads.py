@@ -55,16 +55,16 @@ def test_an_upload_goes_on_after_a_reload_and_sends_no_chunk_twice(
 
     page.context.route("**/api/v1/uploads/*", break_after_one)
     _choose(page, file)
-    page.click("text=/^Upload/")
+    page.click(".upload button[type=submit]")
     _await_offset(page, CHUNK_BYTES)
-    page.context.unroute("**/api/v1/uploads/*")
 
     page.reload()
+    page.context.unroute("**/api/v1/uploads/*")
     expect(page.get_by_text("Not finished: wide.tif")).to_be_visible()
     offsets: list[int] = []
     page.on("request", lambda request: offsets.extend(_offset_of(request)))
     _choose(page, file)
-    page.click("text=Go on with the upload")
+    page.click("button:has-text('Go on with the upload')")
     page.wait_for_selector("[data-stage=ready], [data-stage=refused]", timeout=120_000)
 
     assert offsets[0] == CHUNK_BYTES
@@ -85,7 +85,7 @@ def test_what_is_no_geotiff_is_refused_with_a_reason_and_a_way_on(
     page.goto(f"/events/{event.pk}/")
 
     _choose(page, file)
-    page.click("text=/^Upload/")
+    page.click(".upload button[type=submit]")
     page.wait_for_selector("[data-stage=refused]", timeout=60_000)
     photograph(page, "refused")
 

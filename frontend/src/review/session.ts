@@ -198,6 +198,7 @@ export function createSession(page: AssessmentPage) {
       const draftToRedo = dropped.at(-1) ?? draft;
       const { theirs, message } = answer;
       store.set({ conflict: { draft: draftToRedo, theirs, message }, message: null });
+      void pick(theirs.uid);
     } else {
       say(answer.message, true);
       if (draft.building !== null) void comeBack(draft.building);
