@@ -17,7 +17,7 @@ import pytest
 
 from tests.live import PROJECT, free_port
 from unosat.ops import processes, supervisor
-from unosat.ops.folders import prepare_folders
+from unosat.ops.folders import Folders, prepare_folders
 from unosat.ops.supervisor import Address, Service
 
 START_SECONDS = 120.0
@@ -92,16 +92,14 @@ def test_secrets_are_made_once_and_for_us_alone(tmp_path: Path) -> None:
 def test_what_the_environment_says_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNOSAT_ALLOWED_HOSTS", "damage.example.org")
     monkeypatch.delenv("UNOSAT_DATABASE_URL", raising=False)
-    folders = prepare_folders(tmp_path)
+    parts = [tmp_path / name for name in ("postgres", "redis", "run", "log")]
 
     made = supervisor.made_environment(
-        folders, {"secret_key": "s", "password": "p"}, Address("127.0.0.1", 8000)
+        Folders(*parts), {"secret_key": "s", "password": "p"}, Address("127.0.0.1", 8000)
     )
 
     assert made["UNOSAT_ALLOWED_HOSTS"] == "damage.example.org"
     assert made["UNOSAT_DATABASE_URL"].startswith("postgis://unosat:p@/")
-    if folders.sockets.parent != tmp_path:
-        shutil.rmtree(folders.sockets)
 
 
 # --- the whole, in a copy of the project -----------------------------------------------------
