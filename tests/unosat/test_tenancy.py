@@ -107,15 +107,13 @@ def victim() -> Victim:
         folder="models/theirs",
     )  # fmt: skip
     run = TrainingRun.objects.create(organisation=theirs, base_version=version)
-    area = ReviewedArea.objects.create(
-        assessment=row, outline=row.buildings.all()[0].outline, user=owner
-    )
+    building = row.buildings.all()[0]
+    area = ReviewedArea.objects.create(assessment=row, outline=building.outline, user=owner)
     key, _ = account_services.create_key(admin, name="theirs")
     upload = uploads.begin(
         admin, length=10, filename="a.tif",
         metadata={"event": str(row.scene.event_id), "phase": "after"},
     )  # fmt: skip
-    building = row.buildings.all()[0]
     ids = {
         "event_id": str(row.scene.event_id),
         "scene_id": str(row.scene_id),
