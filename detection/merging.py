@@ -259,6 +259,8 @@ def _settle(
 def _knots(count: int, links: Iterable[_Link]) -> NDArray[np.int32]:
     """Number the connected sets of ``count`` detections."""
     pairs = np.array([(link.first, link.second) for link in links], np.intp).reshape(-1, 2)
+    if not len(pairs):
+        return np.arange(count, dtype=np.int32)
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
     labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
     return labels
