@@ -1,5 +1,6 @@
 """``python -m benchmarks``: every measurement, one after another."""
 
-from benchmarks import engine
+from benchmarks import engine, tiles
 
 engine.main([])
+tiles.main([])
