@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 KEEP = timedelta(days=7)  # since the last byte
 CHUNK_BYTES = 1024**2
 SAVE_EVERY_BYTES = 16 * 1024**2  # what a kill -9 may cost
+REMAINS_SECONDS = 24 * 3600.0  # longer than any conversion
 CHECKSUMS = ("sha1", "sha256")
 
 Read = Callable[[int], bytes]
@@ -167,8 +169,17 @@ def end(actor: Actor, upload_id: UUID) -> None:
 
 def expire_old() -> int:
     """Remove uploads that nobody went on with; returns how many."""
+    _remove_remains()
     old = Upload.objects.filter(state=Upload.State.OPEN, expires_at__lt=timezone.now())
     return sum(_expire(upload) for upload in old)
+
+
+def _remove_remains() -> None:
+    """Remove what converters that were killed left beside the clean images."""
+    oldest = time.time() - REMAINS_SECONDS
+    for path in store_path("cogs").glob(".*"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
 
 
 def _expire(upload: Upload) -> bool:

@@ -1,6 +1,7 @@
 """Bytes on their way in: kept when a line is cut, never counted twice, one scene in the end."""
 
 import hashlib
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -221,6 +222,20 @@ def test_only_uploads_that_nobody_went_on_with_expire(actor: Actor) -> None:
         (old.pk, "expired"),
         (fresh.pk, "open"),
     }
+
+
+def test_what_killed_converters_left_is_removed_after_a_day() -> None:
+    folder = store_path("cogs")
+    folder.mkdir(parents=True, exist_ok=True)
+    old, fresh = folder / ".old.tif.x1", folder / ".fresh.tif.x2"
+    for path in (old, fresh):
+        path.touch()
+    os.utime(old, (0, 0))
+
+    tasks.expire_uploads()
+
+    assert (old.exists(), fresh.exists()) == (False, True)
+    fresh.unlink()
 
 
 def test_an_upload_becomes_one_scene_however_often_it_is_asked(actor: Actor) -> None:
