@@ -81,8 +81,8 @@ def detect_shard(
         plan: how to look at it.
         shard: which part.
         detector: used on the calling thread only.
-        on_tile: told after each tile how many are done; what it raises (``Cancelled``, say)
-            stops the work at once.
+        on_tile: told before each batch and after each tile how many are done; what it raises
+            (``Cancelled``, say) stops the work before the model looks again.
 
     Raises:
         DetectionError: the image or the model cannot be used.
@@ -172,17 +172,28 @@ def _detect(
         for number in range(shard.first_batch, shard.last_batch)
     ]
     total = sum(map(len, batches))
-    # Closed here, not when a traceback is let go of: threads and the file must end with the work.
-    with closing(_look(path, plan, [batch for batch in batches if batch], detector)) as results:
-        for done, result in enumerate(results, start=1):
-            if on_tile:
-                on_tile(done, total)
+    done = 0
+
+    def tell() -> None:
+        if on_tile:
+            on_tile(done, total)
+
+    look = _look(path, plan, [batch for batch in batches if batch], detector, tell)
+    with closing(look) as results:  # threads and file end now, not when a traceback is let go of
+        for result in results:
+            done += 1
+            tell()
             yield result
 
 
 def _look(
-    path: Path | str, plan: ScenePlan, batches: list[list[int]], detector: Detector
+    path: Path | str,
+    plan: ScenePlan,
+    batches: list[list[int]],
+    detector: Detector,
+    ask: Callable[[], None],
 ) -> Generator[TileResult]:
+    """Read ahead, look, trace behind; ``ask`` may stop it before the model looks at a batch."""
     reader = ThreadPoolExecutor(1, "read")
     tracer = ThreadPoolExecutor(1, "trace")
     with open_scene(path, plan.options.bands) as scene:
@@ -195,6 +206,7 @@ def _look(
                 if number + READ_AHEAD < len(batches):
                     ahead = batches[number + READ_AHEAD]
                     reads.append(reader.submit(_read_batch, scene, plan, ahead))
+                ask()
                 found = _predict(plan, detector, pixels)
                 traces.append(tracer.submit(_trace_batch, plan, pixels, found))
                 while traces and (traces[0].done() or len(traces) > TRACE_BEHIND):

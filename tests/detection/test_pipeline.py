@@ -314,22 +314,42 @@ def test_a_model_that_compares_with_before_is_refused(make_geotiff: MakeGeotiff)
         plan_scene(path, replace(ORACLE.spec, input_kind="before_after"), OPTIONS)
 
 
-def test_progress_counts_every_tile_and_can_stop_the_work(
+def test_progress_counts_every_tile(town: tuple[Path, ScenePlan, bytes]) -> None:
+    path, plan, _ = town
+    (shard,) = plan_shards(plan, shards=1)
+    told: list[tuple[int, int]] = []
+
+    detect_shard(path, plan, shard, ORACLE, lambda done, total: told.append((done, total)))
+
+    assert told == sorted(told)
+    assert {done for done, _ in told} == set(range(plan.work_tiles + 1))
+    assert {total for _, total in told} == {plan.work_tiles}
+
+
+def test_work_that_is_cancelled_ends_before_the_model_looks_again(
     town: tuple[Path, ScenePlan, bytes],
 ) -> None:
     path, plan, _ = town
     (shard,) = plan_shards(plan, shards=1)
-    seen: list[tuple[int, int]] = []
+    looked: list[str] = []
+    wanted = iter([True] * 5)
 
-    def stop_at_three(done: int, total: int) -> None:
-        seen.append((done, total))
-        if done == 3:
+    class Noting(NumberOracle):
+        def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
+            looked.append("tile")
+            return super().predict(images, min_score=min_score)
+
+    def ask(done: int, total: int) -> None:
+        del done, total
+        if not next(wanted, False):
+            looked.append("cancelled")
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        detect_shard(path, plan, shard, ORACLE, stop_at_three)
+        detect_shard(path, plan, shard, Noting(spec()), ask)
 
-    assert seen == [(n, plan.work_tiles) for n in (1, 2, 3)]
+    assert looked[-1] == "cancelled"
+    assert 0 < looked.count("tile") < plan.work_tiles
 
 
 def test_a_missing_shard_is_noticed(town: tuple[Path, ScenePlan, bytes]) -> None:
