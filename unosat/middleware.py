@@ -8,8 +8,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.views.defaults import page_not_found, server_error
 
-from unosat.errors import NotSignedIn, RefusedError
+from unosat.errors import NotFound, NotSignedIn, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -48,3 +49,18 @@ class Refusals:
         if isinstance(error, NotSignedIn):
             return redirect_to_login(request.get_full_path())
         return render(request, "refused.html", body, status=error.status)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """No such address: the API's answer has the shape of all its refusals."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"code": NotFound.code, "message": NotFound.user_message}, status=404)
+    return page_not_found(request, exception)
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """A bug in a view: the traceback is in the log, never in the answer."""
+    if request.path.startswith("/api/"):
+        message = "Something went wrong on our side; it was recorded."
+        return JsonResponse({"code": "failed", "message": message}, status=500)
+    return server_error(request)

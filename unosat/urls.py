@@ -19,3 +19,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("unosat.pages_urls")),
 ]
+handler404 = "unosat.middleware.not_found"
+handler500 = "unosat.middleware.broken"

@@ -108,3 +108,13 @@ def test_every_answer_forbids_foreign_scripts(client: Client) -> None:
     assert response.status_code == 200
     assert "script-src 'self'" in response["Content-Security-Policy"]
     assert "unsafe-inline" not in response["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("address", ["nowhere", "scenes/no-id", "tiles/scenes/no-id/1/1/1.webp"])
+def test_an_address_that_is_not_there_is_refused_in_the_same_shape(
+    signed_in: Client, address: str
+) -> None:
+    response = signed_in.get(f"/api/v1/{address}")
+
+    assert response.status_code == 404
+    assert response.json()["code"] == "not_found"
