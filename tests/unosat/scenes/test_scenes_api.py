@@ -1,5 +1,7 @@
 """Events and scenes over HTTP."""
 
+import re
+
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
@@ -118,3 +120,11 @@ def test_an_address_that_is_not_there_is_refused_in_the_same_shape(
 
     assert response.status_code == 404
     assert response.json()["code"] == "not_found"
+
+
+def test_the_documentation_page_asks_no_other_host(client: Client) -> None:
+    page = client.get("/api/v1/docs").content.decode()
+
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert "/static/ninja/swagger-ui-bundle.js" in sources
+    assert all(source.startswith("/static/") for source in sources)
