@@ -129,7 +129,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.gis",
     "django_htmx",
-    "ninja",  # its documentation page then comes from here, not from elsewhere
     "ninja",  # its pages of the API from our own files, never from another host
     "unosat.accounts",
     "unosat.scenes",
