@@ -28,7 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("training/runs/<uuid:run_id>/cancel/", training.cancel, name="cancel_training"),
     path("models/", training.models, name="models"),
     path("models/<uuid:version_id>/activate/", training.activate, name="activate"),
-    path("health", ops.report, name="health"),
     path("keys/", accounts.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", accounts.revoke, name="revoke_key"),
+    path("health", ops.report, name="health"),
 ]

@@ -31,7 +31,7 @@ export function Legend({ session }: { session: Session }) {
         <input
           type="range"
           name="score"
-          min={Math.floor(session.page.min_score * 100)}
+          min={Math.floor((progress.min_score ?? 0) * 100)}
           max={100}
           value={minPercent}
           onInput={(event) => session.look({ minScore: event.currentTarget.valueAsNumber / 100 })}

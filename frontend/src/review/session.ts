@@ -392,9 +392,19 @@ export function createSession(page: AssessmentPage) {
     if (picked) void pick(picked.uid);
   };
 
+  const look = (change: Partial<View>): void => {
+    const view = { ...store.now.view, ...change };
+    store.set({ view });
+    sight?.look(view);
+  };
+
   const hearProgress = (progress: Assessment): void => {
     const was = store.now.progress?.state;
     store.set({ progress });
+    // Known once it is planned: nothing below it was reported, so the slider begins there.
+    if (progress.min_score !== null && progress.min_score > store.now.view.minScore) {
+      look({ minScore: progress.min_score });
+    }
     if (progress.state === "done" && was !== "done") {
       if (was !== undefined) say("Done. Click a building, or press N for the next one.");
       reload();
@@ -451,11 +461,7 @@ export function createSession(page: AssessmentPage) {
     },
     saveDrawing,
     stopDrawing,
-    look(change: Partial<View>): void {
-      const view = { ...store.now.view, ...change };
-      store.set({ view });
-      sight?.look(view);
-    },
+    look,
     /** Either do it again on top of the other person's version, or leave theirs. */
     settle(mine: boolean): void {
       const { conflict } = store.now;

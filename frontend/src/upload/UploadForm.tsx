@@ -36,6 +36,9 @@ export function UploadForm({ event, date }: { event: string; date: string }) {
     return () => removeEventListener("online", online);
   });
 
+  // The list of images on this page, which the server renders, follows.
+  useEffect(() => void document.body.dispatchEvent(new Event("scenes-changed")), [stage.is]);
+
   useEffect(() => {
     if (stage.is !== "checking") return;
     const timer = setInterval(() => void look(stage.scene), LOOK_AGAIN_MS);
