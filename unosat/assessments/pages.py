@@ -18,6 +18,7 @@ from unosat.scenes.models import Scene
 
 LATEST = 10
 NONE_YET = "None yet. Open an image that is ready, and press Analyse."
+NONE_OF_SCENE = "None yet."
 
 
 @require_GET
@@ -95,21 +96,22 @@ def assessment(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
 
 def _latest(actor: Actor) -> dict[str, Any]:
     rows = selectors.assessments(actor, limit=LATEST)
-    return _listed([selectors.progress(row) for row in rows], reverse("latest_assessments"))
+    found = [selectors.progress(row) for row in rows]
+    return _listed(found, reverse("latest_assessments"), NONE_YET)
 
 
 def _of_scene(actor: Actor, found: Scene) -> dict[str, Any]:
     rows = selectors.assessments(actor, scene_id=found.pk)
     url = reverse("scene_assessments", args=[found.pk])
-    return _listed([selectors.progress(row) for row in rows], url)
+    return _listed([selectors.progress(row) for row in rows], url, NONE_OF_SCENE)
 
 
-def _listed(found: list[selectors.Progress], refresh_url: str) -> dict[str, Any]:
+def _listed(found: list[selectors.Progress], refresh_url: str, none_yet: str) -> dict[str, Any]:
     return {
         "assessments": found,
         "some_unfinished": any(one.state in selectors.UNFINISHED for one in found),
         "refresh_url": refresh_url,
-        "none_yet": NONE_YET,
+        "none_yet": none_yet,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from unosat.training.models import Activation, ModelVersion
 
+ALL = "all"  # the name under which a card has the scores of all events together
 NONE = "\N{EN DASH}"
 SCORE_NAMES = {
     "damaged_f1": "Damaged buildings, F1",
@@ -99,9 +100,10 @@ def _table(scores: dict[str, Any] | None) -> ScoreTable | None:
     events = (scores or {}).get("events")
     if not scores or not events:
         return None
-    heads = [f"{name} ({report['scenes']})" for name, report in events.items()]
+    order = sorted(events, key=lambda name: (name == ALL, name))
+    heads = [f"{name} ({events[name]['scenes']})" for name in order]
     rows = [
-        (words, [_cell(report["scores"].get(name)) for report in events.values()])
+        (words, [_cell(events[event]["scores"].get(name)) for event in order])
         for name, words in SCORE_NAMES.items()
     ]
     return ScoreTable(on=str(scores.get("on", "")), heads=heads, rows=rows)

@@ -15,7 +15,7 @@ export const GRADE_NAMES: Record<Grade, string> = {
 };
 
 /**
- * Lightness falls as damage rises (CIE L* about 96, 74, 47, 17), so that the order survives every
+ * Lightness falls as damage rises (CIE L* 95, 73, 47, 19), so that the order survives every
  * common form of colour blindness and a print in grey. Badges with the key's digit say it again.
  */
 export const GRADE_COLOURS: Record<Grade, string> = {

@@ -6,6 +6,9 @@ import { useStore } from "../review/store";
 import { tally } from "../review/tally";
 import { GradeMark } from "./parts";
 
+/** On narrower windows the legend would hide the map; as in map.css. */
+const NARROW_PX = 960;
+
 export function Legend({ session }: { session: Session }) {
   const { counts, view, progress } = useStore(session.store);
   const minPercent = Math.round(view.minScore * 100);
@@ -13,8 +16,8 @@ export function Legend({ session }: { session: Session }) {
   if (progress?.state !== "done") return null;
   const grades = ALL_GRADES.filter((g) => g !== "unclassified" || (total?.byGrade[g] ?? 0) > 0);
   return (
-    <section class="card legend" aria-label="Legend and filters">
-      <h2>Damage grade</h2>
+    <details class="card legend" open={innerWidth > NARROW_PX} aria-label="Legend and filters">
+      <summary>Damage grade</summary>
       <ul>
         {grades.map((grade) => (
           <li key={grade}>
@@ -65,6 +68,6 @@ export function Legend({ session }: { session: Session }) {
           {total.hidden > 0 && `; ${total.hidden.toLocaleString("en")} below the score`}
         </p>
       )}
-    </section>
+    </details>
   );
 }
