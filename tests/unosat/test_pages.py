@@ -1,4 +1,4 @@
-"""Every page, for everybody who may see it: it renders, says what comes next, has no inline code."""
+"""Every page, for all who may see it: it renders, says what comes next, has no inline code."""
 
 import re
 from datetime import date
