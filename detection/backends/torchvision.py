@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import boxes as box_ops
 from torchvision.ops import nms
 
+from detection.backends.proposals import best_proposals
 from detection.backends.rcnn import Architecture, DamageRCNN, decode
 from detection.detector import ModelSpec, TileDetections
 from detection.errors import ModelUnavailable
@@ -51,7 +52,7 @@ class TorchvisionDetector:
     """One trained model, ready on one device.
 
     Attributes:
-        forward_seconds: time spent in backbone, pyramid and heads so far; proposals'
+        forward_seconds: time spent in backbone, pyramid, proposal head and box head so far;
             suppression and masks are not counted. For benchmarks.
     """
 
@@ -86,13 +87,14 @@ class TorchvisionDetector:
         network = self._network
         began = self._clock()
         features = network.features(images)
+        places, moves = network.rpn.head(features)
         self.forward_seconds += self._clock() - began
-        proposals, _ = network.propose(images, features)
+        size = (images.shape[2], images.shape[3])
+        proposals = best_proposals(network.rpn, places, moves, size)
         began = self._clock()
         logits, deltas = network.box_head(network.pool(features, proposals, 7))
         self.forward_seconds += self._clock() - began
         counts = [len(p) for p in proposals]
-        size = (images.shape[2], images.shape[3])
         kept = [
             select(*of_one, size=size, min_score=min_score)
             for of_one in zip(

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import roi_align
 
+from detection.backends.proposals import best_proposals
 from detection.backends.rcnn import (
     Architecture,
     DamageRCNN,
@@ -62,6 +63,22 @@ def test_pooling_is_roi_align(size: int) -> None:
     push = torch.randn_like(ours)
     ours_back, theirs_back = (torch.autograd.grad(out, feature, push)[0] for out in (ours, theirs))
     assert torch.allclose(ours_back, theirs_back, atol=1e-3)
+
+
+def test_proposals_are_torchvisions() -> None:
+    torch.manual_seed(0)
+    network = DamageRCNN(SMALL).eval()
+    images = torch.rand(2, 3, 192, 256) * 255
+
+    with torch.inference_mode():
+        features = network.features(images)
+        theirs, _ = network.propose(images, features)
+        places, moves = network.rpn.head(features)
+        ours = best_proposals(network.rpn, places, moves, (192, 256))
+
+    for mine, other in zip(ours, theirs, strict=True):
+        assert len(mine) > 100
+        assert torch.allclose(mine, other, atol=1e-3)
 
 
 def target(*, ignore_right_half: bool = False) -> Target:
