@@ -15,7 +15,7 @@ from unosat.training.models import TrainingRun
 @pytest.fixture
 def admin(world: World, client: Client) -> Client:
     """Signed in as the world's admin."""
-    client.force_login(User.objects.get(pk=world.admin.user_id))
+    client.force_login(User.objects.get(pk=world.admin.must_be_a_person()))
     return client
 
 
