@@ -1,6 +1,7 @@
 """A small world to learn in: one organisation, and one synthetic scene that was assessed."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detection import weights
 from detection.pipeline import plan_scene
-from detection.synthetic import SceneFile, TownScene, write_scene
+from detection.synthetic import USUAL_DAMAGE, SceneFile, TownScene, write_scene
 from unosat.accounts.actors import Actor
 from unosat.accounts.models import Membership, Organisation
 from unosat.assessments.models import Assessment
@@ -107,10 +108,15 @@ class Drawn:
     size_px: int
 
 
-def draw_scene(folder: Path, *, seed: int, size_px: int) -> Drawn:
+def draw_scene(
+    folder: Path, *, seed: int, size_px: int, p_damage: Sequence[float] = USUAL_DAMAGE
+) -> Drawn:
     """Write a synthetic scene."""
     image, truth = folder / "scene.tif", folder / "truth.geojson"
-    scene, place = TownScene(seed, PIXEL_M), SceneFile(size_px, size_px, f"EPSG:{SCENE_CRS}")
+    scene, place = (
+        TownScene(seed, PIXEL_M, p_damage),
+        SceneFile(size_px, size_px, f"EPSG:{SCENE_CRS}"),
+    )
     write_scene(image, truth, scene, place)
     return Drawn(image, json.loads(truth.read_text())["features"], size_px)
 
