@@ -28,6 +28,8 @@ from detection.weights import DEFAULT_MODEL, find_model, read_card, read_spec, w
 
 PIXEL_SIZE_M = 0.46
 CHOOSE = "choose"
+Photographs = Literal["coco", "imagenet"]
+PHOTOGRAPHS: dict[str, Photographs] = {"coco": "coco", "imagenet": "imagenet"}
 
 
 def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
@@ -77,8 +79,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="N made-up chips")
     parser.add_argument(
         "--start",
-        help="model to begin with; 'coco' for torchvision's COCO weights, or a safetensors file "
-        "that holds them; from nothing unless given",
+        help="model to begin with; 'imagenet' or 'coco' for torchvision's weights, or a "
+        "safetensors file that holds them; from nothing unless given",
     )
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=0.0, help="stop by then; 0: by steps only")
@@ -129,11 +131,11 @@ def _train(args: argparse.Namespace) -> None:
     _tell_data(args.out, drawn + made)
 
 
-def _start(name: str | None) -> Path | Literal["coco"] | None:
+def _start(name: str | None) -> Path | Photographs | None:
     if name is None:
         return None
-    if name == "coco":
-        return "coco"
+    if name in PHOTOGRAPHS:
+        return PHOTOGRAPHS[name]
     return Path(name) if name.endswith(".safetensors") else find_model(name)
 
 

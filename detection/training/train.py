@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from detection.errors import BadLabels
 from detection.grades import MODEL_GRADES
 from detection.training.augment import Augmentation, random_view
 from detection.training.chips import Chip, ChipSource
-from detection.training.coco import network_from_coco
+from detection.training.pretrained import Known, network_from, taught_by
 from detection.weights import read_card, write_model
 
 OnStep = Callable[[int, int, float], None]  # steps done, steps in all, loss; may raise Cancelled
@@ -55,7 +55,10 @@ class TrainOptions:
         warmup: steps until the peak.
         weight_decay: AdamW's.
         ema: of the weights that are kept, in [0, 1).
-        fine_tune: keep normalisation as learned, and leave the earliest layers alone.
+        keep_early: leave the backbone's stem and first stage as they are.
+        fine_tune: leave all normalisation as it is, too.
+        backbone_rate: learning rate of the backbone, relative to the rest; what was learned from
+            many images is not to be overwritten by few.
         grade_weight: how much a building of each grade counts.
         augmentation: how far the views stray.
         seed: of everything random.
@@ -73,7 +76,9 @@ class TrainOptions:
     warmup: int = 150
     weight_decay: float = 0.05
     ema: float = 0.998
+    keep_early: bool = False
     fine_tune: bool = False
+    backbone_rate: float = 1.0
     grade_weight: tuple[float, ...] = (0.5, 1.0, 1.5, 1.0)
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
@@ -89,7 +94,7 @@ def train(
     out: Path,
     *,
     label: str,
-    start: Path | Literal["coco"] | None = None,
+    start: Path | Known | None = None,
     on_step: OnStep | None = None,
 ) -> Path:
     """Train a model and write it to the folder ``out``.
@@ -99,8 +104,9 @@ def train(
         options: how.
         out: the model folder to write.
         label: ``name@version`` of the model.
-        start: a model folder to begin with, or what COCO taught: "coco" fetches it, a
-            safetensors file holds it (see ``coco``); from random weights if None.
+        start: a model folder to begin with, or what photographs taught: "coco" or "imagenet"
+            fetches it, a safetensors file holds it (see ``pretrained``); from random weights if
+            None.
         on_step: hears of every step.
 
     Returns:
@@ -133,12 +139,12 @@ def train(
     return out
 
 
-def _begin(options: TrainOptions, start: Path | Literal["coco"] | None) -> DamageRCNN:
+def _begin(options: TrainOptions, start: Path | Known | None) -> DamageRCNN:
     if start is None:
         return DamageRCNN(options.architecture)
-    if start == "coco" or Path(start).suffix == ".safetensors":
-        return network_from_coco(start)
-    return load_network(Path(start))
+    if isinstance(start, str) or start.suffix == ".safetensors":
+        return network_from(start)
+    return load_network(start)
 
 
 def encode(state: dict[str, Tensor]) -> bytes:
@@ -156,17 +162,13 @@ class _School:
     def __init__(self, network: DamageRCNN, options: TrainOptions) -> None:
         self._network = network.train()
         self._options = options
+        if options.fine_tune or options.keep_early:
+            _freeze_early(network)
         if options.fine_tune:
-            _freeze(network)
-        learning = [value for value in network.parameters() if value.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {
-                "params": [v for v in learning if v.dim() > 1],
-                "weight_decay": options.weight_decay,
-            },
-            {"params": [v for v in learning if v.dim() <= 1], "weight_decay": 0.0},
-        ]
-        self._optimiser = torch.optim.AdamW(groups, lr=options.learning_rate)
+            _freeze_normalisation(network)
+        self._optimiser = torch.optim.AdamW(
+            _groups(network, options), lr=options.learning_rate, fused=True
+        )
         self.averaged = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self._weight = torch.tensor(options.grade_weight, device=options.device)
         self._seen = 0
@@ -175,7 +177,7 @@ class _School:
         """Learn from one batch at ``rate`` times the peak learning rate; returns the loss."""
         device = self._options.device
         for group in self._optimiser.param_groups:
-            group["lr"] = self._options.learning_rate * rate
+            group["lr"] = self._options.learning_rate * rate * group["share"]
         images = torch.from_numpy(np.stack([chip.image for chip in chips])).float().to(device)
         targets = [to_target(chip, device) for chip in chips]
         with half_precision(device):
@@ -223,11 +225,33 @@ def to_target(chip: Chip, device: str) -> Target:
     )
 
 
-def _freeze(network: DamageRCNN) -> None:
-    """Fine-tuning sees too little to learn statistics or edges anew."""
+def _groups(network: DamageRCNN, options: TrainOptions) -> list[dict[str, Any]]:
+    """What learns, by how fast it learns and whether its weights are drawn towards nothing."""
+    groups: list[dict[str, Any]] = []
+    for inside, share in ((True, options.backbone_rate), (False, 1.0)):
+        learning = [
+            value
+            for name, value in network.named_parameters()
+            if value.requires_grad and name.startswith("backbone.body.") == inside
+        ]
+        matrices = [value for value in learning if value.dim() > 1]
+        vectors = [value for value in learning if value.dim() <= 1]
+        groups += [
+            {"params": matrices, "weight_decay": options.weight_decay, "share": share},
+            {"params": vectors, "weight_decay": 0.0, "share": share},
+        ]
+    return groups
+
+
+def _freeze_early(network: DamageRCNN) -> None:
+    """Edges and corners look the same everywhere: keep the layers that see them as learned."""
     body = network.backbone.body
     for early in (body.conv1, body.bn1, body.layer1):
-        early.requires_grad_(False)  # noqa: FBT003 - torch's own signature
+        early.requires_grad_(False).eval()  # noqa: FBT003 - torch's own signature
+
+
+def _freeze_normalisation(network: DamageRCNN) -> None:
+    """Fine-tuning sees too little to learn statistics anew."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
@@ -275,7 +299,7 @@ def _card(
     architecture: Architecture,
     options: TrainOptions,
     label: str,
-    start: Path | Literal["coco"] | None,
+    start: Path | Known | None,
 ) -> dict[str, Any]:
     name, _, version = label.partition("@")
     return {
@@ -296,10 +320,10 @@ def _card(
     }
 
 
-def _parent(start: Path | Literal["coco"] | None) -> str | None:
-    """What the model began with: the digest of a model, or the word COCO."""
+def _parent(start: Path | Known | None) -> str | None:
+    """What the model began with: the digest of a model, or whose photographs."""
     if start is None:
         return None
-    if start == "coco" or Path(start).suffix == ".safetensors":
-        return "COCO"
-    return str(read_card(Path(start))["sha256"])
+    if isinstance(start, str) or start.suffix == ".safetensors":
+        return taught_by(start)
+    return str(read_card(start)["sha256"])
