@@ -48,7 +48,7 @@ __all__ = [
 
 Progress = Callable[[int, int], None]  # tiles done, tiles in all
 READ_AHEAD = 2  # batches read while the model works; each is one tile of pixels on a CPU
-TRACE_BEHIND = 4  # batches traced while the model works
+UNDER_WAY = 3  # batches given to the model before the first of them is asked for
 IDENTITY = UUID("6f1d6f0e-6d0c-5f43-9f5a-0d7b1c9a5e21")
 
 
@@ -80,9 +80,9 @@ def detect_shard(
         path: the scene that ``plan`` was made of.
         plan: how to look at it.
         shard: which part.
-        detector: used on the calling thread only.
+        detector: used on one thread, which is not the caller's.
         on_tile: told before each batch and after each tile how many are done; what it raises
-            (``Cancelled``, say) stops the work before the model looks again.
+            (``Cancelled``, say) stops the work once the model is done with its batch.
 
     Raises:
         DetectionError: the image or the model cannot be used.
@@ -193,8 +193,13 @@ def _look(
     detector: Detector,
     ask: Callable[[], None],
 ) -> Generator[TileResult]:
-    """Read ahead, look, trace behind; ``ask`` may stop it before the model looks at a batch."""
+    """Read ahead, look, trace behind; ``ask`` may stop it before a batch is given to the model.
+
+    Each of the three has a thread of its own, so that the model waits neither for them nor for
+    what the caller does with the results.
+    """
     reader = ThreadPoolExecutor(1, "read")
+    model = ThreadPoolExecutor(1, "look")
     tracer = ThreadPoolExecutor(1, "trace")
     with open_scene(path, plan.options.bands) as scene:
         _check_same(scene, plan)
@@ -202,20 +207,22 @@ def _look(
             reads = deque(reader.submit(_read_batch, scene, plan, b) for b in batches[:READ_AHEAD])
             traces: deque[Future[list[TileResult]]] = deque()
             for number in range(len(batches)):
-                pixels = reads.popleft().result()
+                ask()
+                pixels = reads.popleft()
+                found = model.submit(_predict, plan, detector, pixels)
+                traces.append(tracer.submit(_trace_batch, plan, pixels, found))
                 if number + READ_AHEAD < len(batches):
                     ahead = batches[number + READ_AHEAD]
                     reads.append(reader.submit(_read_batch, scene, plan, ahead))
-                ask()
-                found = _predict(plan, detector, pixels)
-                traces.append(tracer.submit(_trace_batch, plan, pixels, found))
-                while traces and (traces[0].done() or len(traces) > TRACE_BEHIND):
+                if len(traces) == UNDER_WAY:
                     yield from traces.popleft().result()
-            while traces:
-                yield from traces.popleft().result()
+            for left in traces:
+                yield from left.result()
         finally:  # the file is closed only once no thread reads it
-            reader.shutdown(cancel_futures=True)
-            tracer.shutdown(cancel_futures=True)
+            for pool in (reader, model, tracer):
+                pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (reader, model, tracer):
+                pool.shutdown()
 
 
 def _check_same(scene: Scene, plan: ScenePlan) -> None:
@@ -242,18 +249,18 @@ def _read_tile(scene: Scene, plan: ScenePlan, index: int) -> _TilePixels:
 
 
 def _predict(
-    plan: ScenePlan, detector: Detector, pixels: list[_TilePixels]
+    plan: ScenePlan, detector: Detector, pixels: Future[list[_TilePixels]]
 ) -> list[TileDetections]:
-    images = [tile.image for tile in pixels if tile.image is not None]
+    images = [tile.image for tile in pixels.result() if tile.image is not None]
     if not images:
         return []
     return detector.predict(np.stack(images), min_score=plan.options.min_score or 0.0)
 
 
 def _trace_batch(
-    plan: ScenePlan, pixels: list[_TilePixels], found: list[TileDetections]
+    plan: ScenePlan, pixels: Future[list[_TilePixels]], found: Future[list[TileDetections]]
 ) -> list[TileResult]:
-    detections = iter(found)
+    detections = iter(found.result())
     return [
         TileResult(
             tile.index,
@@ -264,7 +271,7 @@ def _trace_batch(
             if tile.valid is not None
             else (),
         )
-        for tile in pixels
+        for tile in pixels.result()
     ]
 
 

@@ -66,6 +66,7 @@ def teach(
             seed=lesson.seed,
             device=import_module("detection.backends").choose_device(lesson.device),
             pixel_size_m=spec.pixel_size_m,
+            **_as_before(lesson.start),
         ),
         lesson.out,
         label=lesson.label,
@@ -96,6 +97,13 @@ def _scenes(first_seed: int, count: int, size_px: int, pixel_size_m: float) -> l
         )
         for seed in range(first_seed, first_seed + count)
     ]
+
+
+def _as_before(start: Path) -> dict[str, Any]:
+    """What a model was taught to mind most; other weights would shift all its grades."""
+    taught = weights.read_card(start).get("training", {})
+    kept = taught.get("grade_weight") if isinstance(taught, dict) else None
+    return {"grade_weight": tuple(kept)} if kept else {}
 
 
 def _complete_card(lesson: Lesson, recipe: Recipe, spec: ModelSpec) -> None:
