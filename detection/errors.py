@@ -90,6 +90,17 @@ class ModelUnavailable(DetectionError):
     retryable = True
 
 
+class EngineUnavailable(ModelUnavailable):
+    """The engine that was asked for is not one of ours, or is not installed."""
+
+    code = "engine_unavailable"
+    user_message = (
+        "The engine that was asked for is not installed here. Ask an admin to install it as the "
+        "README says, or to set UNOSAT_DETECTOR to torchvision, which needs nothing more."
+    )
+    retryable = False
+
+
 class BadLabels(DetectionError):
     """Labels cannot be read or do not belong to their image."""
 
