@@ -2,7 +2,7 @@
 
 All of it is Detectron2's own but for what its parts cannot do:
 
-- boxes are suppressed whatever their grades, and every grade's probability is kept (``GradedLayers``);
+- boxes are suppressed whatever their grades, whose probabilities are all kept (``GradedLayers``);
 - the size of box that belongs to a pyramid level can be set (``DamageHeads``);
 - ground of which nothing is known teaches nothing (``UncertainRPN``, ``DamageHeads``), and a
   building of unknown grade teaches only that it is one (``GradedLayers``).
@@ -11,19 +11,9 @@ All of it is Detectron2's own but for what its parts cannot do:
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode, get_cfg
-from detectron2.modeling import (
-    META_ARCH_REGISTRY,
-    PROPOSAL_GENERATOR_REGISTRY,
-    ROI_HEADS_REGISTRY,
-    build_model,
-)
-from detectron2.modeling.meta_arch import GeneralizedRCNN
-from detectron2.modeling.proposal_generator import RPN
-from detectron2.modeling.roi_heads import FastRCNNOutputLayers, StandardROIHeads
-from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor
 
+from detection.backends.quiet import without_old_warnings
 from detection.backends.rcnn import (
     BOX_WEIGHTS,
     GRADE_COUNT,
@@ -37,6 +27,19 @@ from detection.backends.rcnn import (
     over_ignored,
 )
 from detection.backends.torchvision import MAX_DETECTIONS, SAME_BUILDING_IOU, keep_best
+
+with without_old_warnings():
+    from detectron2.config import CfgNode, get_cfg
+    from detectron2.modeling import (
+        META_ARCH_REGISTRY,
+        PROPOSAL_GENERATOR_REGISTRY,
+        ROI_HEADS_REGISTRY,
+        build_model,
+    )
+    from detectron2.modeling.meta_arch import GeneralizedRCNN
+    from detectron2.modeling.proposal_generator import RPN
+    from detectron2.modeling.roi_heads import FastRCNNOutputLayers, StandardROIHeads
+    from detectron2.structures import Boxes, Instances, pairwise_iou
 
 LEVELS = ["p2", "p3", "p4", "p5"]
 POSITIVE_IOU = 0.5
@@ -142,10 +145,11 @@ class DamageGeneralizedRCNN(GeneralizedRCNN):  # type: ignore[misc]
             Per image: ``pred_boxes``, ``scores``, ``probabilities`` (N, 4) and ``pred_masks``
             (N, 1, 28, 28), best first.
         """
-        batch = self.preprocess_image([{"image": image} for image in images])
-        features = self.backbone(batch.tensor)
-        proposals, _ = self.proposal_generator(batch, features, None)
-        found: list[Instances] = self.roi_heads.detect(features, proposals, min_score)
+        with without_old_warnings():
+            batch = self.preprocess_image([{"image": image} for image in images])
+            features = self.backbone(batch.tensor)
+            proposals, _ = self.proposal_generator(batch, features, None)
+            found: list[Instances] = self.roi_heads.detect(features, proposals, min_score)
         return found
 
 
@@ -242,7 +246,7 @@ class GradedLayers(FastRCNNOutputLayers):  # type: ignore[misc]
         """
         least = self.test_score_thresh if min_score is None else min_score
         counts = [len(p) for p in proposals]
-        logits = _background_first(predictions[0].float()).split(counts)
+        logits = torch.split(_background_first(predictions[0].float()), counts)
         found, origins = [], []
         for image, boxes, of_image in zip(
             proposals, self.predict_boxes(predictions, proposals), logits, strict=True

@@ -178,9 +178,7 @@ def keep_best(
     return boxes[best], scores[best], grades[best], best
 
 
-def to_detections(
-    boxes: Tensor, scores: Tensor, grades: Tensor, masks: Tensor
-) -> TileDetections:
+def to_detections(boxes: Tensor, scores: Tensor, grades: Tensor, masks: Tensor) -> TileDetections:
     """One image's N detections as arrays; masks have shape (N, h, w)."""
     return TileDetections(
         boxes=boxes.cpu().numpy(),
