@@ -76,11 +76,14 @@ def test_detectron2s_network_of_coco_sees_the_same_in_our_pixels(tmp_path: Path)
     from detection.backends.quiet import without_old_warnings
 
     with without_old_warnings():
-        from detectron2 import model_zoo
+        import detectron2
+        from detectron2.config import get_cfg
         from detectron2.modeling import build_model
 
     torch.manual_seed(0)
-    config = model_zoo.get_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml")
+    zoo = Path(detectron2.__file__).parent / "model_zoo" / "configs"
+    config = get_cfg()
+    config.merge_from_file(str(zoo / "COCO-InstanceSegmentation" / "mask_rcnn_R_50_FPN_3x.yaml"))
     config.MODEL.DEVICE = "cpu"
     theirs = build_model(config).eval()
     stem = theirs.backbone.bottom_up.stem.conv1.norm
