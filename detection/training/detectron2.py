@@ -63,7 +63,7 @@ def train(
     Raises:
         BadLabels: there is nothing to learn from.
         ModelUnavailable: ``start`` cannot be loaded.
-        TrainingDiverged: the loss is no number any more; nothing is written then.
+        TrainingDiverged: the loss is no number any more; nothing more is written then.
         Cancelled: raised by ``on_step``, passed on; nothing is written then.
     """
     if not any(serving.chips for serving in diet):
