@@ -12,7 +12,7 @@ from typing import Never
 from tqdm import tqdm
 
 from detection.areas import read_area
-from detection.backends import load_detector
+from detection.backends import ENGINES, load_detector
 from detection.errors import DetectionError
 from detection.outputs import check_output, describe, write_footprints
 from detection.pipeline import DetectionOptions, DetectionResult, Progress, detect_scene
@@ -75,6 +75,9 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
+        "--backend", choices=list(ENGINES), help="the engine; UNOSAT_DETECTOR unless given"
+    )
+    parser.add_argument(
         "--min-score", type=_score, help="0 to 1; the model's operating score unless given"
     )
     parser.add_argument("--area", type=Path, help="GeoJSON polygons to look inside")
@@ -97,7 +100,7 @@ def _detect(args: argparse.Namespace) -> int:
         min_score=args.min_score, bands=BandOrder.parse(args.bands) if args.bands else None
     )
     area = read_area(args.area) if args.area else None
-    detector = load_detector(find_model(args.model), device=args.device)
+    detector = load_detector(find_model(args.model), device=args.device, engine=args.backend)
     with _bar() as bar:
         result = detect_scene(args.image, detector, options, area=area, on_progress=_shown_on(bar))
     metadata = describe(result.plan, result.counts, time=datetime.now(UTC))

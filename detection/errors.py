@@ -90,12 +90,43 @@ class ModelUnavailable(DetectionError):
     retryable = True
 
 
+class EngineUnavailable(ModelUnavailable):
+    """The engine that was asked for is not one of ours, or is not installed."""
+
+    code = "engine_unavailable"
+    user_message = (
+        "The engine that was asked for is not installed here. Ask an admin to install it as the "
+        "README says, or to set UNOSAT_DETECTOR to torchvision, which needs nothing more."
+    )
+    retryable = False
+
+
+class PickledWeights(ModelUnavailable):
+    """A weights file is a pickle, which runs what it holds as it is opened."""
+
+    code = "pickled_weights"
+    user_message = (
+        "Weights in .pkl, .pth or .pt files can run programs when they are opened, so they are "
+        "not read. If you trust the file, save its arrays as .npz or .safetensors and give that."
+    )
+    retryable = False
+
+
 class BadLabels(DetectionError):
     """Labels cannot be read or do not belong to their image."""
 
     code = "bad_labels"
     user_message = (
         "The labels cannot be read or do not fit their image. Check their format and coordinates."
+    )
+
+
+class TrainingDiverged(DetectionError):
+    """The loss of a training is no finite number any more."""
+
+    code = "training_diverged"
+    user_message = (
+        "The training went astray and was stopped; nothing was saved. Try a lower learning rate."
     )
 
 

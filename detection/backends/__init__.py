@@ -6,32 +6,45 @@ from pathlib import Path
 from typing import cast
 
 from detection.detector import Detector
-from detection.errors import ModelUnavailable
+from detection.errors import EngineUnavailable, ModelUnavailable
 
-ENGINES = {"torchvision": ("detection.backends.torchvision", "TorchvisionDetector")}
+ENGINES = {
+    "torchvision": ("detection.backends.torchvision", "TorchvisionDetector"),
+    "detectron2": ("detection.backends.detectron2", "Detectron2Detector"),
+}
 
 
-def load_detector(folder: Path, *, device: str = "auto") -> Detector:
+def load_detector(folder: Path, *, device: str = "auto", engine: str | None = None) -> Detector:
     """Load a model into memory.
-
-    The engine is ``UNOSAT_DETECTOR``, "torchvision" unless set.
 
     Args:
         folder: a model folder, see ``detection.weights``.
         device: "cpu", "cuda", "cuda:1" and so on; "auto" takes a GPU where there is one.
+        engine: one of ``ENGINES``; see ``choose_engine``.
 
     Raises:
-        ModelUnavailable: the model is missing or damaged, or engine or device are not there.
+        ModelUnavailable: the model is missing or damaged, or the device is not there.
+        EngineUnavailable: the engine is not there.
     """
-    engine = os.environ.get("UNOSAT_DETECTOR", "torchvision")
-    if engine not in ENGINES:
-        raise ModelUnavailable(f"no engine {engine}; there are {', '.join(ENGINES)}")
+    engine = choose_engine(engine)
     module, name = ENGINES[engine]
     try:
         detector = getattr(import_module(module), name)
     except ImportError as error:
-        raise ModelUnavailable(f"engine {engine} is not installed: {error}") from error
+        raise EngineUnavailable(f"engine {engine} is not installed: {error}") from error
     return cast("Detector", detector(folder, device=choose_device(device)))
+
+
+def choose_engine(wanted: str | None = None) -> str:
+    """The engine that was asked for: else ``UNOSAT_DETECTOR``, else "torchvision".
+
+    Raises:
+        EngineUnavailable: there is none of that name.
+    """
+    engine = wanted or os.environ.get("UNOSAT_DETECTOR") or "torchvision"
+    if engine not in ENGINES:
+        raise EngineUnavailable(f"no engine {engine}; there are {', '.join(ENGINES)}")
+    return engine
 
 
 def choose_device(wanted: str) -> str:

@@ -126,7 +126,7 @@ class IgnoringRPN(RegionProposalNetwork):  # type: ignore[misc]
         """As torchvision's, but background anchors over ignored ground are not sampled."""
         labels, matched = super().assign_targets_to_anchors(anchors, targets)
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
-            label[(label == 0) & _over_ignored(anchor, target["ignore"])] = -1.0
+            label[(label == 0) & over_ignored(anchor, target["ignore"])] = -1.0
         return labels, matched
 
 
@@ -346,7 +346,7 @@ def sample_boxes(
     else:
         overlap, matched = boxes.new_zeros(len(boxes)), boxes.new_zeros(len(boxes)).long()
     positive = overlap >= 0.5
-    negative = ~positive & ~_over_ignored(boxes, target.ignore)
+    negative = ~positive & ~over_ignored(boxes, target.ignore)
     chosen_positive = _some(positive, int(count * positive_share))
     chosen_negative = _some(negative, count - len(chosen_positive))
     chosen = torch.cat([chosen_positive, chosen_negative])
@@ -427,7 +427,7 @@ def _some(wanted: Tensor, at_most: int) -> Tensor:
     return found[torch.randperm(len(found), device=found.device)[:at_most]]
 
 
-def _over_ignored(boxes: Tensor, ignore: Tensor) -> Tensor:
+def over_ignored(boxes: Tensor, ignore: Tensor) -> Tensor:
     """Which boxes lie by at least half over ignored ground; by an integral image."""
     if not ignore.any():
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

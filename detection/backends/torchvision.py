@@ -56,12 +56,13 @@ class TorchvisionDetector:
             suppression and masks are not counted. For benchmarks.
     """
 
-    def __init__(self, folder: Path, *, device: str) -> None:
+    def __init__(self, folder: Path, *, device: str, dtype: torch.dtype | None = None) -> None:
+        """Load a model; ``dtype`` is the number format that is fast here, unless given."""
         self._spec = read_spec(folder)
         self._device = torch.device(device)
         network = load_network(folder).eval()
         _fuse(network.backbone.body)
-        self._dtype = working_type(self._device)
+        self._dtype = dtype or working_type(self._device)
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
         self.forward_seconds = 0.0
 
@@ -105,7 +106,7 @@ class TorchvisionDetector:
             )
         ]
         masks = self._masks(features, [boxes for boxes, _, _ in kept])
-        return [_to_numpy(*found, mask) for found, mask in zip(kept, masks, strict=True)]
+        return [to_detections(*found, mask) for found, mask in zip(kept, masks, strict=True)]
 
     def _masks(self, features: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
         """Mask probabilities for the boxes that are kept, a bounded number at a time."""
@@ -147,21 +148,38 @@ def select(
     size: tuple[int, int],
     min_score: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes, building scores and grade probabilities worth keeping, best first.
+    """Boxes, building scores and grade probabilities worth keeping, best first."""
+    boxes = decode(deltas, proposals)
+    return keep_best(boxes, logits, size=size, min_score=min_score)[:3]
+
+
+def keep_best(
+    boxes: Tensor, logits: Tensor, *, size: tuple[int, int], min_score: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The boxes worth keeping, best first.
 
     Suppression does not look at the grade: one building is one detection.
+
+    Args:
+        boxes: shape (R, 4).
+        logits: shape (R, 5), background first.
+        size: height and width of the image, in pixels.
+        min_score: less sure ones are left out.
+
+    Returns:
+        Boxes inside the image, building scores, grade probabilities, and which of the R they were.
     """
     scores = 1 - logits.softmax(dim=1)[:, 0]
     grades = logits[:, 1:].softmax(dim=1)
-    boxes = box_ops.clip_boxes_to_image(decode(deltas, proposals), size)
+    boxes = box_ops.clip_boxes_to_image(boxes, size)
     side = torch.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    good = (scores >= min_score) & (side >= LEAST_BOX_PX)
-    boxes, scores, grades = boxes[good], scores[good], grades[good]
-    best = nms(boxes, scores, SAME_BUILDING_IOU)[:MAX_DETECTIONS]
-    return boxes[best], scores[best], grades[best]
+    good = torch.where((scores >= min_score) & (side >= LEAST_BOX_PX))[0]
+    best = good[nms(boxes[good], scores[good], SAME_BUILDING_IOU)[:MAX_DETECTIONS]]
+    return boxes[best], scores[best], grades[best], best
 
 
-def _to_numpy(boxes: Tensor, scores: Tensor, grades: Tensor, masks: Tensor) -> TileDetections:
+def to_detections(boxes: Tensor, scores: Tensor, grades: Tensor, masks: Tensor) -> TileDetections:
+    """One image's N detections as arrays; masks have shape (N, h, w)."""
     return TileDetections(
         boxes=boxes.cpu().numpy(),
         masks=tuple(masks.cpu().numpy()),

@@ -12,6 +12,8 @@ from typing import Literal, Never
 
 from tqdm import tqdm
 
+from detection.backends import ENGINES, choose_engine
+from detection.errors import EngineUnavailable
 from detection.labels.masks import read_masks
 from detection.labels.vectors import read_outlined
 from detection.labels.xbd import read_xbd
@@ -80,24 +82,32 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         help="model to begin with; 'imagenet' or 'coco' for torchvision's weights, or a "
-        "safetensors file that holds them; from nothing unless given",
+        "safetensors or npz file of them or of Detectron2's; from nothing unless given",
     )
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=0.0, help="stop by then; 0: by steps only")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=8e-4)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    _add_backend(parser)
     parser.add_argument("--pixel-size", type=float, default=PIXEL_SIZE_M, metavar="METRES")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder for decoded chips; makes steps faster")
     parser.set_defaults(act=_train)
 
 
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend", choices=list(ENGINES), help="the engine; UNOSAT_DETECTOR unless given"
+    )
+
+
 def _train(args: argparse.Namespace) -> None:
     import torch
 
-    from detection.training.train import Serving, TrainOptions, train
+    from detection.training.train import Serving, TrainOptions
 
+    train = _trainer(args.backend)
     drawn = _labelled(args, args.pixel_size)
     if args.before:
         for folder in args.xbd:
@@ -131,12 +141,31 @@ def _train(args: argparse.Namespace) -> None:
     _tell_data(args.out, drawn + made)
 
 
+def _trainer(backend: str | None) -> Callable[..., Path]:
+    """What trains: ``train`` of ``detection.training.train``, or its equal in Detectron2.
+
+    Raises:
+        EngineUnavailable: it is not installed.
+    """
+    if choose_engine(backend) == "torchvision":
+        from detection.training.train import train
+
+        return train
+    try:
+        from detection.training import detectron2
+    except ImportError as error:
+        raise EngineUnavailable(f"detectron2 is not installed: {error}") from error
+    return detectron2.train
+
+
 def _start(name: str | None) -> Path | Photographs | None:
     if name is None:
         return None
     if name in PHOTOGRAPHS:
         return PHOTOGRAPHS[name]
-    return Path(name) if name.endswith(".safetensors") else find_model(name)
+    from detection.training.pretrained import is_weights_file
+
+    return Path(name) if is_weights_file(Path(name)) else find_model(name)
 
 
 def _made_up(seed: int, pixel_size_m: float) -> ChipSource:
@@ -166,6 +195,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_labels(parser)
     parser.add_argument("--model", default=DEFAULT_MODEL, help="model folder, or a shipped one")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    _add_backend(parser)
     parser.add_argument(
         "--operating-score",
         type=_operating_score,
@@ -187,7 +217,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     folder = find_model(args.model)
     scenes = _labelled(args, read_spec(folder).pixel_size_m)
-    detector = load_detector(folder, device=args.device)
+    detector = load_detector(folder, device=args.device, engine=args.backend)
     with tqdm(total=len(scenes), unit="scene", disable=None, leave=False) as bar:
         found = evaluate(
             detector,

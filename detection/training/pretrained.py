@@ -2,11 +2,14 @@
 
 "coco" is a whole Mask R-CNN of ResNet-50 (its proposals, heads and masks are taken over);
 "imagenet" is the backbone alone, of ResNet-18, which is small enough for a computer without GPU.
+Detectron2's own Mask R-CNN of COCO is taken from a file too (see ``zoo``).
 """
 
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -15,7 +18,8 @@ from torchvision.models import ResNet18_Weights, WeightsEnum, resnet
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from detection.backends.rcnn import Architecture, DamageRCNN
-from detection.errors import ModelUnavailable
+from detection.errors import ModelUnavailable, PickledWeights
+from detection.training.zoo import from_zoo, is_of_zoo
 
 Known = Literal["coco", "imagenet"]
 
@@ -45,16 +49,31 @@ def network_from(source: Known | Path) -> DamageRCNN:
 
     Args:
         source: "coco" or "imagenet" to let torchvision fetch its own weights (their digest is
-            checked), or a safetensors file with a state dict of torchvision's
-            ``maskrcnn_resnet50_fpn``, ``resnet18``, ``resnet34`` or ``resnet50``.
+            checked), or a safetensors or npz file with a state dict of torchvision's
+            ``maskrcnn_resnet50_fpn``, ``resnet18``, ``resnet34`` or ``resnet50``, or of
+            Detectron2's ``mask_rcnn_R_50_FPN``.
 
     Raises:
         ModelUnavailable: the weights cannot be had, or are others.
+        PickledWeights: the file is a pickle.
     """
     state = _read(source) if isinstance(source, Path) else _fetch(source)
+    if is_of_zoo(state):
+        return _from_zoo(state)
     if any(name.startswith("roi_heads.") for name in state):
         return _from_coco(state)
     return _from_imagenet(state)
+
+
+def is_weights_file(source: Known | Path) -> bool:
+    """Whether this is a file of somebody's weights, not one of our model folders.
+
+    Raises:
+        PickledWeights: it is a pickle.
+    """
+    if isinstance(source, Path) and source.suffix in {".pkl", ".pth", ".pt"}:
+        raise PickledWeights(source.name)
+    return isinstance(source, Path) and source.suffix in {".safetensors", ".npz"}
 
 
 def taught_by(source: Known | Path) -> str:
@@ -74,8 +93,11 @@ def _fetch(name: Known) -> dict[str, Tensor]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        if path.suffix == ".npz":
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         return load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, BadZipFile, SafetensorError) as error:
         raise ModelUnavailable(f"{path}: {error}") from error
 
 
@@ -83,6 +105,14 @@ def _from_coco(state: dict[str, Tensor]) -> DamageRCNN:
     network = DamageRCNN(COCO_ARCHITECTURE)
     own = network.state_dict()
     _load(network, {name: value for name, value in _renamed(state).items() if name in own})
+    return network
+
+
+def _from_zoo(state: dict[str, Tensor]) -> DamageRCNN:
+    network = DamageRCNN(COCO_ARCHITECTURE)
+    known = from_zoo(state, COCO_ARCHITECTURE)
+    old = {name: value for name, value in known.items() if not name.startswith(_LEARNED_ANEW)}
+    _load(network, old)
     return network
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -21,11 +21,12 @@ from detection.errors import BadLabels
 from detection.grades import MODEL_GRADES
 from detection.training.augment import Augmentation, random_view
 from detection.training.chips import Chip, ChipSource
-from detection.training.pretrained import Known, network_from, taught_by
+from detection.training.pretrained import Known, is_weights_file, network_from, taught_by
 from detection.weights import read_card, write_model
 
 OnStep = Callable[[int, int, float], None]  # steps done, steps in all, loss; may raise Cancelled
 LICENCE = "CC-BY-NC-SA-4.0"
+MAX_GRADIENT = 5.0
 NOT_IN_CARD = {"device", "architecture"}  # the first is of no interest, the second beside it
 
 
@@ -105,8 +106,7 @@ def train(
         out: the model folder to write.
         label: ``name@version`` of the model.
         start: a model folder to begin with, or what photographs taught: "coco" or "imagenet"
-            fetches it, a safetensors file holds it (see ``pretrained``); from random weights if
-            None.
+            fetches it, a file holds it (see ``pretrained``); from random weights if None.
         on_step: hears of every step.
 
     Returns:
@@ -120,29 +120,30 @@ def train(
     if not any(serving.chips for serving in diet):
         raise BadLabels("no chips to learn from")
     torch.manual_seed(options.seed)
-    network = _begin(options, start)
+    network = begin(options, start)
     network.to(options.device).to(memory_format=torch.channels_last)
-    card = _card(network.arch, options, label, start)
+    card = new_card(network.arch, options, label, start)
     school = _School(network, options)
     began = time.monotonic()
-    for step, batch in enumerate(_batches(diet, options), start=1):
+    for step, batch in enumerate(batches(diet, options), start=1):
         spent = (time.monotonic() - began) / 60
-        loss = school.step(batch, _progress(step, spent, options))
+        loss = school.step(batch, progress(step, spent, options))
         last = step >= options.steps or 0 < options.minutes <= spent
         if on_step:
             on_step(step, options.steps, loss)
         if last or (options.snapshot_every and step % options.snapshot_every == 0):
             done = {"steps": step, "minutes": round(spent, 1)}
-            write_model(out, encode(school.averaged), card | {"training_done": done})
+            write_model(out, encode(school.average.state), card | {"training_done": done})
         if last:
             break
     return out
 
 
-def _begin(options: TrainOptions, start: Path | Known | None) -> DamageRCNN:
+def begin(options: TrainOptions, start: Path | Known | None) -> DamageRCNN:
+    """The network before its first step; see ``train``."""
     if start is None:
         return DamageRCNN(options.architecture)
-    if isinstance(start, str) or start.suffix == ".safetensors":
+    if isinstance(start, str) or is_weights_file(start):
         return network_from(start)
     return load_network(start)
 
@@ -166,18 +167,14 @@ class _School:
             _freeze_early(network)
         if options.fine_tune:
             _freeze_normalisation(network)
-        self._optimiser = torch.optim.AdamW(
-            _groups(network, options), lr=options.learning_rate, fused=True
-        )
-        self.averaged = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self._optimiser = optimiser(network, options, backbone="backbone.body.")
+        self.average = RunningAverage(network, options.ema)
         self._weight = torch.tensor(options.grade_weight, device=options.device)
-        self._seen = 0
 
     def step(self, chips: list[Chip], rate: float) -> float:
         """Learn from one batch at ``rate`` times the peak learning rate; returns the loss."""
         device = self._options.device
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._options.learning_rate * rate * group["share"]
+        set_rate(self._optimiser, self._options.learning_rate * rate)
         images = torch.from_numpy(np.stack([chip.image for chip in chips])).float().to(device)
         targets = [to_target(chip, device) for chip in chips]
         with half_precision(device):
@@ -187,19 +184,33 @@ class _School:
         if not torch.isfinite(total):
             return float("nan")  # a broken batch teaches nothing; its loss shows in the log
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT)
         self._optimiser.step()
-        self._average()
+        self.average.follow(self._network)
         return float(total.detach())
 
-    def _average(self) -> None:
+
+class RunningAverage:
+    """Of a network's weights: less restless than the weights themselves.
+
+    Attributes:
+        state: the average so far, as a state dict.
+    """
+
+    def __init__(self, network: nn.Module, ema: float) -> None:
+        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self._ema = ema
+        self._seen = 0
+
+    def follow(self, network: nn.Module) -> None:
+        """Take in the weights after one more step; the first steps count more."""
         self._seen += 1
-        keep = min(self._options.ema, (1 + self._seen) / (10 + self._seen))
-        for key, value in self._network.state_dict().items():
+        keep = min(self._ema, (1 + self._seen) / (10 + self._seen))
+        for key, value in network.state_dict().items():
             if value.is_floating_point():
-                self.averaged[key].lerp_(value.detach(), 1 - keep)
+                self.state[key].lerp_(value.detach(), 1 - keep)
             else:
-                self.averaged[key].copy_(value)
+                self.state[key].copy_(value)
 
 
 def half_precision(device: str) -> AbstractContextManager[Any]:
@@ -225,14 +236,17 @@ def to_target(chip: Chip, device: str) -> Target:
     )
 
 
-def _groups(network: DamageRCNN, options: TrainOptions) -> list[dict[str, Any]]:
-    """What learns, by how fast it learns and whether its weights are drawn towards nothing."""
+def optimiser(network: nn.Module, options: TrainOptions, *, backbone: str) -> torch.optim.AdamW:
+    """AdamW over what learns; ``backbone`` is what the names of the backbone's weights begin with.
+
+    What learns is grouped by how fast it learns and whether it is drawn towards nothing.
+    """
     groups: list[dict[str, Any]] = []
     for inside, share in ((True, options.backbone_rate), (False, 1.0)):
         learning = [
             value
             for name, value in network.named_parameters()
-            if value.requires_grad and name.startswith("backbone.body.") == inside
+            if value.requires_grad and name.startswith(backbone) == inside
         ]
         matrices = [value for value in learning if value.dim() > 1]
         vectors = [value for value in learning if value.dim() <= 1]
@@ -240,7 +254,13 @@ def _groups(network: DamageRCNN, options: TrainOptions) -> list[dict[str, Any]]:
             {"params": matrices, "weight_decay": options.weight_decay, "share": share},
             {"params": vectors, "weight_decay": 0.0, "share": share},
         ]
-    return groups
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+
+
+def set_rate(adam: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate; the backbone's is its share of it."""
+    for group in adam.param_groups:
+        group["lr"] = rate * group["share"]
 
 
 def _freeze_early(network: DamageRCNN) -> None:
@@ -258,7 +278,7 @@ def _freeze_normalisation(network: DamageRCNN) -> None:
             module.requires_grad_(False)  # noqa: FBT003
 
 
-def _progress(step: int, minutes: float, options: TrainOptions) -> float:
+def progress(step: int, minutes: float, options: TrainOptions) -> float:
     """Share of the peak learning rate: up in a line, down in a cosine over steps or time."""
     done = step / options.steps
     if options.minutes:
@@ -267,7 +287,7 @@ def _progress(step: int, minutes: float, options: TrainOptions) -> float:
     return up * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
 
 
-def _batches(diet: Sequence[Serving], options: TrainOptions) -> Iterator[list[Chip]]:
+def batches(diet: Sequence[Serving], options: TrainOptions) -> Generator[list[Chip]]:
     """Endless batches, the next ones being cut while the network learns; the same every time."""
     with ThreadPoolExecutor(1) as pool:
         ahead = [pool.submit(_batch, diet, options, step) for step in range(3)]
@@ -295,12 +315,13 @@ def _batch(diet: Sequence[Serving], options: TrainOptions, step: int) -> list[Ch
     return views
 
 
-def _card(
+def new_card(
     architecture: Architecture,
     options: TrainOptions,
     label: str,
     start: Path | Known | None,
 ) -> dict[str, Any]:
+    """The card of a model that is about to be taught."""
     name, _, version = label.partition("@")
     return {
         "name": name,
@@ -324,6 +345,6 @@ def _parent(start: Path | Known | None) -> str | None:
     """What the model began with: the digest of a model, or whose photographs."""
     if start is None:
         return None
-    if isinstance(start, str) or start.suffix == ".safetensors":
+    if isinstance(start, str) or is_weights_file(start):
         return taught_by(start)
     return str(read_card(start)["sha256"])

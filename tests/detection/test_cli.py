@@ -24,8 +24,8 @@ TOWN = [box(10, 10, 30, 40), box(50, 20, 90, 60)]
 def _oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the command a model that needs no weights; all else is real."""
 
-    def load(folder: Path, *, device: str) -> NumberOracle:
-        del folder, device
+    def load(folder: Path, *, device: str, engine: str | None) -> NumberOracle:
+        del folder, device, engine
         return NumberOracle(spec())
 
     def find(name: str) -> Path:
@@ -134,7 +134,7 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path, make_geotiff: MakeGe
         "        print('looking', flush=True)\n"
         "        time.sleep(0.2)\n"
         "        return super().predict(images, min_score=min_score)\n"
-        "cli.load_detector = lambda folder, device: Slow(spec())\n"
+        "cli.load_detector = lambda folder, device, engine: Slow(spec())\n"
         "cli.find_model = lambda name: name\n"
         f"sys.exit(cli.main(['detect', {str(path)!r}, '--output', {str(output)!r}]))\n"
     )

@@ -128,6 +128,40 @@ def test_what_a_dockerfile_copies_exists_and_is_not_ignored(name: str) -> None:
         assert any(line.startswith(f"!{top}") for line in allowed)
 
 
+def test_the_workers_image_takes_detectron2_from_its_folder_or_not_at_all() -> None:
+    dockerfile = (PROJECT / ".docker" / "Dockerfile.worker").read_text()
+
+    (install,) = re.findall(r"pip install (.*) detectron2;", dockerfile)
+    assert "--no-index --find-links wheels" in install
+    for lock in (PROJECT / "requirements").iterdir():
+        assert "detectron2" not in lock.read_text()
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("wanted", ["", "torchvision"])
+def test_a_worker_runs_detectron2_where_it_is_installed(
+    tmp_path: Path,
+    wanted: str,
+    there: bool,  # noqa: FBT001
+) -> None:
+    python = tmp_path / "python"  # the image's, with or without the package
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    if there:
+        (tmp_path / "detectron2.py").touch()
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}
+
+    answer = subprocess.run(
+        [PROJECT / ".docker" / "worker.sh", "sh", "-c", "echo ${UNOSAT_DETECTOR:-none}"],
+        env=environment | ({"UNOSAT_DETECTOR": wanted} if wanted else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert answer.stdout.strip() == (wanted or ("detectron2" if there else "none"))
+
+
 def test_the_web_image_holds_no_torch_and_the_worker_image_does() -> None:
     pinned = {
         name: (PROJECT / "requirements" / f"{name}.lock").read_text() for name in ("web", "worker")
