@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from detection.areas import read_area
 from detection.backends import load_detector
-from detection.errors import DetectionError
+from detection.errors import DetectionError, OutlinesWanted
 from detection.outputs import (
     check_output,
     describe,
@@ -150,6 +150,8 @@ def _detect(args: argparse.Namespace) -> int:
 def _known(args: argparse.Namespace) -> Iterator[KnownOutlines | None]:
     """The known outlines that were asked for; what is written down of them vanishes at the end."""
     if args.outlines is None:
+        if args.also_detect or args.move_outlines:
+            raise OutlinesWanted("no --outlines")
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="outlines-") as folder:

@@ -109,6 +109,13 @@ class UnreadableOutlines(DetectionError):
     )
 
 
+class OutlinesWanted(DetectionError):
+    """Something was asked for that only makes sense with known outlines."""
+
+    code = "outlines_wanted"
+    user_message = "--also-detect and --move-outlines need --outlines FILE beside them."
+
+
 class OutlinesWithoutCrs(DetectionError):
     """The file of known outlines does not say what its coordinates are."""
 

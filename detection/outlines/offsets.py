@@ -20,10 +20,11 @@ from detection.registration import agreement, gradients, peak_of
 
 EVIDENCE_SCORE = 0.05  # detections this unsure still say, together, where buildings are
 LARGEST_SHIFT_M = 15.0
-# With fewer outlines in a tile, or a peak that stands out less, chance decides: on the validation
-# scenes of xBD all shifts off by more than 5 px had one or the other.
+# With fewer outlines in a tile, or a peak that stands out less, chance decides. Measured on the
+# validation scenes of xBD: outlines of one scene over another reach 0.8 in one case of eight, over
+# their own in all 20 scenes that have 8 outlines and where the model saw the buildings at all.
 LEAST_OUTLINES = 8
-LEAST_SURENESS = 0.5
+LEAST_SURENESS = 0.8
 BLUR_PX = 1.5
 SMALLEST_PX2 = 16.0
 DECIMALS = 2
