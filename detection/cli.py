@@ -3,7 +3,9 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +15,22 @@ from tqdm import tqdm
 
 from detection.areas import read_area
 from detection.backends import ENGINES, load_detector
-from detection.errors import DetectionError
-from detection.outputs import check_output, describe, write_footprints
-from detection.pipeline import DetectionOptions, DetectionResult, Progress, detect_scene
+from detection.errors import DetectionError, OutlinesWanted
+from detection.outputs import (
+    check_output,
+    describe,
+    omissions_path,
+    write_footprints,
+    write_omissions,
+)
+from detection.pipeline import (
+    DetectionOptions,
+    DetectionResult,
+    KnownOutlines,
+    Progress,
+    detect_scene,
+    not_analysed,
+)
 from detection.raster import BandOrder
 from detection.weights import DEFAULT_MODEL, find_model
 
@@ -82,6 +97,21 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--area", type=Path, help="GeoJSON polygons to look inside")
     parser.add_argument(
+        "--outlines",
+        type=Path,
+        metavar="FILE",
+        help="building outlines to judge instead of looking for buildings: GeoJSON, GeoPackage, "
+        "Shapefile, FlatGeobuf or GeoParquet",
+    )
+    parser.add_argument(
+        "--also-detect", action="store_true", help="find buildings that are not in --outlines too"
+    )
+    parser.add_argument(
+        "--move-outlines",
+        action="store_true",
+        help="write --outlines where the roofs were seen, not where they were drawn",
+    )
+    parser.add_argument(
         "--bands", help="such as RGB, BGRN, PAN or 5,3,2; the file's own unless given"
     )
     parser.set_defaults(run=_detect)
@@ -101,12 +131,35 @@ def _detect(args: argparse.Namespace) -> int:
     )
     area = read_area(args.area) if args.area else None
     detector = load_detector(find_model(args.model), device=args.device, engine=args.backend)
-    with _bar() as bar:
-        result = detect_scene(args.image, detector, options, area=area, on_progress=_shown_on(bar))
-    metadata = describe(result.plan, result.counts, time=datetime.now(UTC))
-    write_footprints(args.output, result.footprints, metadata)
+    with _known(args) as outlines:
+        with _bar() as bar:
+            result = detect_scene(
+                args.image,
+                detector,
+                options,
+                area=area,
+                outlines=outlines,
+                on_progress=_shown_on(bar),
+            )
+        metadata = describe(result.plan, result.counts, time=datetime.now(UTC))
+        if outlines:
+            write_omissions(args.output, not_analysed(result.plan, result.counts, outlines.book))
+        write_footprints(args.output, result.footprints, metadata)
     _say(result, args.output)
     return 0
+
+
+@contextmanager
+def _known(args: argparse.Namespace) -> Iterator[KnownOutlines | None]:
+    """The known outlines that were asked for; what is written down of them vanishes at the end."""
+    if args.outlines is None:
+        if args.also_detect or args.move_outlines:
+            raise OutlinesWanted("no --outlines")
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="outlines-") as folder:
+        book = Path(folder) / "outlines.sqlite"
+        yield KnownOutlines(args.outlines, book, args.also_detect, args.move_outlines)
 
 
 def _bar() -> "tqdm[Never]":
@@ -126,7 +179,27 @@ def _say(result: DetectionResult, output: Path) -> None:
     warnings = list(result.plan.warnings)
     if missed:
         warnings.append(f"The file is damaged: {missed} of its tiles could not be analysed.")
+    warnings += _about_outlines(result, output)
     for sentence in warnings:
         print(f"Warning: {sentence}", file=sys.stderr)
     if sys.stderr.isatty():
         print(f"{len(result.footprints)} buildings in {output}", file=sys.stderr)
+
+
+def _about_outlines(result: DetectionResult, output: Path) -> Iterator[str]:
+    """What a person must know of the outlines that were given."""
+    if result.plan.outlines is None:
+        return
+    given, judged = result.plan.outlines.contents.given, result.counts.outlines.judged
+    if given > judged:
+        yield (
+            f"{given - judged} of {given} outlines were not analysed; "
+            f"{omissions_path(output).name} lists them with the reason."
+        )
+    shifts = result.counts.outlines.shifts
+    unmeasured = sum(not shift.measured for shift in shifts)
+    if unmeasured:
+        yield (
+            f"In {unmeasured} of {len(shifts)} blocks it could not be told how far the outlines "
+            "lie off the roofs; there they were judged where they were drawn."
+        )

@@ -1,7 +1,8 @@
 """What the pipeline asks of a model. Knows numpy; does not know torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,16 @@ class TileDetections:
         if self.probabilities.shape != (count, len(MODEL_GRADES)):
             raise ValueError("need one probability per grade")
 
+    def at_least(self, score: float) -> "TileDetections":
+        """Those of at least this score, in order."""
+        kept = np.flatnonzero(self.scores >= score)
+        return TileDetections(
+            self.boxes[kept],
+            tuple(self.masks[number] for number in kept),
+            self.scores[kept],
+            self.probabilities[kept],
+        )
+
     @classmethod
     def none(cls) -> Self:
         """Nothing was found."""
@@ -102,5 +113,46 @@ class Detector(Protocol):
 
         Returns:
             One value per image, in order.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BoxGrades:
+    """What a model says of N buildings whose place was given.
+
+    Attributes:
+        scores: shape (N,), float32 in [0, 1]: how sure the model is that there is a building.
+        probabilities: shape (N, 4), float32: one per grade of ``MODEL_GRADES``; rows sum to 1.
+    """
+
+    scores: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.probabilities.shape != (len(self.scores), len(MODEL_GRADES)):
+            raise ValueError("need one probability per grade")
+
+
+@runtime_checkable
+class BoxGrader(Protocol):
+    """A model that can also judge buildings whose place is known; a ``Detector`` may be one.
+
+    The same network as in ``predict``: features are pooled under each given box as they are under
+    a proposal, and go through the box head. Nothing is proposed, moved, suppressed or left out.
+    """
+
+    def grade(
+        self, images: NDArray[np.uint8], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[BoxGrades]:
+        """Judge given boxes.
+
+        Args:
+            images: shape (B, C, H, W), as for ``predict``.
+            boxes: one array of shape (N, 4) per image, in that image's pixels: left, top, right,
+                bottom; edges, not centres. They lie inside the image; N may be 0.
+
+        Returns:
+            One value per image, in order; in it one row per box, in order.
         """
         ...

@@ -130,6 +130,63 @@ class TrainingDiverged(DetectionError):
     )
 
 
+class UnreadableOutlines(DetectionError):
+    """The file of known outlines is damaged, or in none of the formats that are read."""
+
+    code = "unreadable_outlines"
+    user_message = (
+        "The outlines cannot be read. Save them as GeoJSON, GeoPackage, Shapefile, FlatGeobuf or "
+        "GeoParquet, under a name with the ending of that format."
+    )
+
+
+class OutlinesWanted(DetectionError):
+    """Something was asked for that only makes sense with known outlines."""
+
+    code = "outlines_wanted"
+    user_message = "--also-detect and --move-outlines need --outlines FILE beside them."
+
+
+class OutlinesWithoutCrs(DetectionError):
+    """The file of known outlines does not say what its coordinates are."""
+
+    code = "outlines_without_crs"
+    user_message = (
+        "The outlines carry no coordinate system. Export them again in WGS 84; "
+        "a Shapefile needs its .prj file beside it."
+    )
+
+
+class NoOutlines(DetectionError):
+    """The file of known outlines holds no polygon."""
+
+    code = "no_outlines"
+    user_message = (
+        "The file holds no building outlines. Points and lines cannot be judged: use polygons, "
+        "or leave the file out and let the buildings be found."
+    )
+
+
+class SeveralOutlineLayers(DetectionError):
+    """The file of known outlines has more than one layer of polygons."""
+
+    code = "several_outline_layers"
+    user_message = (
+        "The file holds several layers of polygons. "
+        "Save the layer with the buildings as a file of its own."
+    )
+
+
+class OutlinesElsewhere(DetectionError):
+    """No outline lies on the image."""
+
+    code = "outlines_elsewhere"
+    user_message = (
+        "None of the outlines lies on this image, or in the area asked for. Check that they "
+        "belong together, and the outlines' coordinate system (in GeoJSON longitude comes first)."
+    )
+
+
 class BadOutput(DetectionError):
     """The output cannot be written as asked."""
 

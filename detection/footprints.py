@@ -1,7 +1,7 @@
 """Masks to outlines, and what the world is told of one building."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntFlag
 from typing import Any
 from uuid import UUID
@@ -67,14 +67,27 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownAs:
+    """What a file of known outlines says of a building.
+
+    Attributes:
+        outline_id: its id there.
+        attributes: everything said of it there.
+    """
+
+    outline_id: str
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Footprint:
     """What the model said of one building. Never changes.
 
     Attributes:
         id: the same whenever the same scene, model and options give the same outline.
-        outline: in the scene's CRS, a single ring.
-        lonlat: the same in WGS 84, anticlockwise, to a centimetre; in two parts only where it
-            crosses the 180th meridian.
+        outline: in the scene's CRS; a single ring unless it was known.
+        lonlat: the same in WGS 84, anticlockwise, to a centimetre; what was detected is in two
+            parts only where it crosses the 180th meridian.
         grade: the likeliest.
         score: that it is a building at all, in [0, 1].
         grade_score: probability of ``grade``.
@@ -83,10 +96,11 @@ class Footprint:
         clipped: it meets the scene's edge or nodata, or could not be followed across a tile's
             edge: the building may go on.
         model: ``name@version``.
+        known: the outline that somebody had of it; None: it was detected.
     """
 
     id: UUID
-    outline: Polygon
+    outline: Polygon | MultiPolygon
     lonlat: Polygon | MultiPolygon
     grade: Grade
     score: float
@@ -95,6 +109,12 @@ class Footprint:
     area_m2: float
     clipped: bool
     model: str
+    known: KnownAs | None = None
+
+    @property
+    def source(self) -> str:
+        """``outline`` where somebody had its outline, else ``detected``."""
+        return "outline" if self.known else "detected"
 
     def to_feature(self) -> dict[str, Any]:
         """As a GeoJSON feature (RFC 7946)."""
@@ -113,6 +133,8 @@ class Footprint:
                 "area_m2": self.area_m2,
                 "model": self.model,
                 "clipped": self.clipped,
+                "source": self.source,
+                **(asdict(self.known) if self.known else {}),
             },
         }
 

@@ -1,8 +1,10 @@
 """Write footprints: GeoJSON (RFC 7946), GeoPackage, FlatGeobuf, GeoParquet."""
 
+import csv
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +21,9 @@ from detection import __version__
 from detection.errors import BadOutput
 from detection.footprints import Footprint
 from detection.grades import MODEL_GRADES
-from detection.planning import ScenePlan
+from detection.outlines.book import REASONS, Reason
+from detection.planning import ScenePlan, lonlat_outlines
+from detection.raster import WGS84, to_lonlat
 from detection.results import TileCounts
 
 PRELIMINARY = (
@@ -37,6 +41,7 @@ def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str
         counts: of all its tiles (``total_counts``).
         time: when the analysis ended, with its time zone.
     """
+    known = {"outlines": _describe_outlines(plan, counts)} if plan.outlines else {}
     return {
         "note": PRELIMINARY,
         "engine": __version__,
@@ -58,7 +63,95 @@ def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str
         },
         "time": time.isoformat(timespec="seconds"),
         "warnings": list(plan.warnings),
+        **known,
     }
+
+
+def _describe_outlines(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
+    """What became of the known outlines, and how far they lay off, tile by tile."""
+    assert plan.outlines is not None  # noqa: S101 - for the type checker
+    contents, later = plan.outlines.contents, Counter(why for _, why in counts.outlines.missed)
+    missed = {why: contents.not_analysed.get(why, 0) + later[why] for why in REASONS}
+    return {
+        "name": contents.name,
+        "sha256": contents.sha256,
+        "given": contents.given,
+        "judged": counts.outlines.judged,
+        "repaired": contents.repaired,
+        "not_analysed": {why: count for why, count in missed.items() if count},
+        "also_detect": plan.outlines.also_detect,
+        "moved_to_roofs": plan.outlines.move,
+        "shifts": _describe_shifts(plan, counts),
+    }
+
+
+def _describe_shifts(plan: ScenePlan, counts: TileCounts) -> list[dict[str, Any]]:
+    shifts = sorted(counts.outlines.shifts, key=lambda one: one.tile)
+    places = lonlat_outlines(plan.layout, [one.tile for one in shifts])
+    to_degrees = to_lonlat(plan.grid.crs)
+    described = []
+    for shift, place in zip(shifts, places, strict=True):
+        tile = plan.layout.tile(shift.tile)
+        middle = np.array([tile.col_off + tile.width / 2, tile.row_off + tile.height / 2])
+        ends = np.stack([middle, middle + np.array([shift.right_px, shift.down_px])])
+        lon, lat = to_degrees.transform(*plan.grid.to_ground(ends).T)
+        azimuth, _, length = WGS84.inv(lon[0], lat[0], lon[1], lat[1])
+        east, north = length * np.sin(np.radians(azimuth)), length * np.cos(np.radians(azimuth))
+        described.append(
+            {
+                "bounds": [round(value, 7) for value in place.bounds],
+                "outlines": shift.outlines,
+                "measured": shift.measured,
+                "east_m": round(float(east), 2) + 0.0,
+                "north_m": round(float(north), 2) + 0.0,
+                "sureness": shift.sureness,
+            }
+        )
+    return described
+
+
+def omissions_path(output: Path) -> Path:
+    """Where the list of outlines without a grade lies: beside the output."""
+    return output.with_name(f"{output.stem}_not_analysed.csv")
+
+
+def omissions_csv(omissions: Iterable[tuple[int, str, Reason]]) -> Iterator[str]:
+    """A table of the known outlines that have no grade: place in their file, id, reason."""
+    line = _Line()
+    writer = csv.writer(line)
+    writer.writerow(["number", "outline_id", "reason"])
+    yield line.text
+    for omission in omissions:
+        writer.writerow(omission)
+        yield line.text
+
+
+def write_omissions(output: Path, omissions: Iterable[tuple[int, str, Reason]]) -> None:
+    """Write that table beside an output; it appears whole or not at all.
+
+    Raises:
+        BadOutput: it cannot be written.
+    """
+    path = omissions_path(output)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+            unfinished = Path(folder) / path.name
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(omissions_csv(omissions))
+            unfinished.replace(path)
+    except OSError as error:
+        raise BadOutput(f"{path.name}: {error}") from error
+
+
+class _Line:
+    """Holds the last line that a ``csv.writer`` wrote."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        """Take a line."""
+        self.text = text
 
 
 def to_geojson(footprints: Iterable[Footprint], metadata: dict[str, Any]) -> Iterator[str]:
@@ -113,7 +206,7 @@ def _write_geojson(path: Path, footprints: Iterable[Footprint], metadata: dict[s
 def _write_vector(path: Path, footprints: Iterable[Footprint], metadata: dict[str, Any]) -> None:
     """GeoPackage or FlatGeobuf, through GDAL."""
     found = list(footprints)
-    columns = _columns(found)
+    columns = _columns(found, metadata)
     pyogrio.raw.write(
         str(path),
         geometry=np.array([one.lonlat.wkb for one in found], dtype=object),
@@ -137,7 +230,7 @@ def _write_parquet(path: Path, footprints: Iterable[Footprint], metadata: dict[s
     found = list(footprints)
     arrays: dict[str, Any] = {
         name: pa.array(values.tolist(), _ARROW_TYPES[values.dtype.kind])
-        for name, values in _columns(found).items()
+        for name, values in _columns(found, metadata).items()
     }
     arrays["geometry"] = pa.array([one.lonlat.wkb for one in found], pa.binary())
     column = {
@@ -154,8 +247,8 @@ def _write_parquet(path: Path, footprints: Iterable[Footprint], metadata: dict[s
     parquet.write_table(table, path, compression="zstd")
 
 
-def _columns(found: list[Footprint]) -> Columns:
-    """The properties as flat columns; one ``p_`` column per grade."""
+def _columns(found: list[Footprint], metadata: dict[str, Any]) -> Columns:
+    """The properties as flat columns; one ``p_`` column per grade, attributes as JSON text."""
     columns: Columns = {
         "id": np.array([str(one.id) for one in found], dtype=object),
         "grade": np.array([one.grade.value for one in found], dtype=object),
@@ -168,6 +261,12 @@ def _columns(found: list[Footprint]) -> Columns:
     columns["area_m2"] = np.array([one.area_m2 for one in found], np.float64)
     columns["model"] = np.array([one.model for one in found], dtype=object)
     columns["clipped"] = np.array([one.clipped for one in found], np.bool_)
+    columns["source"] = np.array([one.source for one in found], dtype=object)
+    if "outlines" in metadata:
+        known = [one.known for one in found]
+        columns["outline_id"] = np.array([k.outline_id if k else None for k in known], dtype=object)
+        texts = [_dump(k.attributes) if k else None for k in known]
+        columns["attributes"] = np.array(texts, dtype=object)
     return columns
 
 

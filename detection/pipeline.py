@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -15,25 +15,46 @@ from pyproj import Transformer
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from detection.detector import Detector, TileDetections
-from detection.errors import EmptyImage, UnreadableRaster
-from detection.footprints import Candidate, Footprint, cut_at_antimeridian, round_lonlat, trace
+from detection.detector import BoxGrader, Detector, TileDetections
+from detection.errors import EmptyImage, ModelUnavailable, UnreadableRaster
+from detection.footprints import (
+    Candidate,
+    Footprint,
+    KnownAs,
+    cut_at_antimeridian,
+    round_lonlat,
+    trace,
+)
+from detection.georef import GeoTile
 from detection.grades import MODEL_GRADES
+from detection.judging import Judgement, Look, Pixels, judge, missed_outlines, new_ones
 from detection.merging import Merged, merge_rows
+from detection.outlines.book import Book, Reason, open_book
+from detection.outlines.offsets import EVIDENCE_SCORE, BlockShift
 from detection.planning import (
     DetectionOptions,
+    KnownOutlines,
     ScenePlan,
     lonlat_outlines,
     plan_scene,
     plan_shards,
 )
 from detection.raster import WGS84, Scene, open_scene, to_lonlat
-from detection.results import Bounds, Outcome, ShardResult, TileCounts, TileResult
+from detection.results import (
+    Bounds,
+    Judged,
+    Outcome,
+    OutlineCounts,
+    ShardResult,
+    TileCounts,
+    TileResult,
+)
 from detection.tiling import Shard
 
 __all__ = [
     "DetectionOptions",
     "DetectionResult",
+    "KnownOutlines",
     "ScenePlan",
     "Shard",
     "ShardResult",
@@ -41,6 +62,7 @@ __all__ = [
     "detect_scene",
     "detect_shard",
     "merge",
+    "not_analysed",
     "plan_scene",
     "plan_shards",
     "total_counts",
@@ -73,6 +95,8 @@ def detect_shard(
     shard: Shard,
     detector: Detector,
     on_tile: Progress | None = None,
+    *,
+    book: Path | None = None,
 ) -> ShardResult:
     """Look at one part of a scene. Doing it again gives the same bytes.
 
@@ -83,15 +107,18 @@ def detect_shard(
         detector: used on one thread, which is not the caller's.
         on_tile: told before each batch and after each tile how many are done; what it raises
             (``Cancelled``, say) stops the work once the model is done with its batch.
+        book: that ``plan_scene`` wrote, where the plan has known outlines.
 
     Raises:
-        DetectionError: the image or the model cannot be used.
+        DetectionError: the image, the outlines or the model cannot be used.
     """
-    tiles = list(_detect(path, plan, shard, detector, on_tile))
+    tiles = list(_detect(path, plan, shard, detector, on_tile, book=book))
     return ShardResult(shard, tuple(tiles), _count(plan, tiles))
 
 
-def merge(plan: ScenePlan, results: Iterable[ShardResult]) -> Iterator[Footprint]:
+def merge(
+    plan: ScenePlan, results: Iterable[ShardResult], *, book: Path | None = None
+) -> Iterator[Footprint]:
     """Each building once, whatever the number, order or repetition of shards.
 
     In ascending order of shards it streams: memory holds a few rows of tiles, not the scene.
@@ -99,13 +126,32 @@ def merge(plan: ScenePlan, results: Iterable[ShardResult]) -> Iterator[Footprint
     Args:
         plan: what the shards were planned from.
         results: all of them; each is let go of once taken.
+        book: that ``plan_scene`` wrote, where the plan has known outlines.
 
     Raises:
         ValueError: a shard is missing.
         EmptyImage: no tile had a valid pixel.
         UnreadableRaster: the file is damaged wherever it has pixels.
     """
-    return _merge_tiles(plan, (tile for result in results for tile in result.tiles))
+    return _merge_tiles(plan, (tile for result in results for tile in result.tiles), book)
+
+
+def not_analysed(
+    plan: ScenePlan, counts: TileCounts, book: Path
+) -> Iterator[tuple[int, str, Reason]]:
+    """Every known outline that has no grade: its number in its file, its id there, and why.
+
+    Args:
+        plan: of the scene.
+        counts: of all its tiles (``total_counts``).
+        book: that ``plan_scene`` wrote.
+    """
+    if plan.outlines is None:
+        return
+    with open_book(book, plan.outlines.contents) as opened:
+        yield from opened.not_judged()
+        for number, reason in sorted(counts.outlines.missed):
+            yield number, opened.outline_id(number), reason
 
 
 def detect_scene(
@@ -114,9 +160,10 @@ def detect_scene(
     options: DetectionOptions = DetectionOptions(),  # noqa: B008 (frozen)
     *,
     area: BaseGeometry | None = None,
+    outlines: KnownOutlines | None = None,
     on_progress: Progress | None = None,
 ) -> DetectionResult:
-    """Find the damaged buildings of one image.
+    """Find the damaged buildings of one image, or judge those whose outlines are known.
 
     Holds a few tiles of pixels at a time, so memory does not grow with the scene.
 
@@ -125,18 +172,19 @@ def detect_scene(
     """
     if options.batch_size is None:
         options = replace(options, batch_size=detector.batch_size)
-    plan = plan_scene(path, detector.spec, options, area=area)
+    plan = plan_scene(path, detector.spec, options, area=area, outlines=outlines)
     everything = Shard(0, 0, plan.layout.batch_count)
     outcomes: list[TileResult] = []
-    with closing(_detect(path, plan, everything, detector, on_progress)) as tiles:
-        footprints = list(_merge_tiles(plan, _noting(tiles, outcomes)))
+    book = outlines.book if outlines else None
+    with closing(_detect(path, plan, everything, detector, on_progress, book=book)) as tiles:
+        footprints = list(_merge_tiles(plan, _noting(tiles, outcomes), book))
     return DetectionResult(plan, footprints, total_counts(plan, [_count(plan, outcomes)]))
 
 
 def _noting(tiles: Iterable[TileResult], outcomes: list[TileResult]) -> Iterator[TileResult]:
     """Pass tiles on, keeping what became of each but not what was found in it."""
     for tile in tiles:
-        outcomes.append(TileResult(tile.index, tile.outcome))
+        outcomes.append(replace(tile, candidates=()))
         yield tile
 
 
@@ -164,6 +212,8 @@ def _detect(
     shard: Shard,
     detector: Detector,
     on_tile: Progress | None,
+    *,
+    book: Path | None,
 ) -> Generator[TileResult]:
     """Every tile of a shard that holds work, in ascending order, each as soon as it is traced."""
     work = plan.work_indexes
@@ -178,7 +228,8 @@ def _detect(
         if on_tile:
             on_tile(done, total)
 
-    look = _look(path, plan, [batch for batch in batches if batch], detector, tell)
+    batches = [batch for batch in batches if batch]
+    look = _look(path, plan, batches, detector, tell, book=book)
     with closing(look) as results:  # threads and file end now, not when a traceback is let go of
         for result in results:
             done += 1
@@ -192,6 +243,8 @@ def _look(
     batches: list[list[int]],
     detector: Detector,
     ask: Callable[[], None],
+    *,
+    book: Path | None,
 ) -> Generator[TileResult]:
     """Read ahead, look, trace behind; ``ask`` may stop it before a batch is given to the model.
 
@@ -201,16 +254,17 @@ def _look(
     reader = ThreadPoolExecutor(1, "read")
     model = ThreadPoolExecutor(1, "look")
     tracer = ThreadPoolExecutor(1, "trace")
-    with open_scene(path, plan.options.bands) as scene:
+    with ExitStack() as opened:
+        scene = opened.enter_context(open_scene(path, plan.options.bands))
         _check_same(scene, plan)
+        judges = _judges(plan, detector, scene, reader, _enter_book(plan, book, opened))
         try:
             reads = deque(reader.submit(_read_batch, scene, plan, b) for b in batches[:READ_AHEAD])
             traces: deque[Future[list[TileResult]]] = deque()
             for number in range(len(batches)):
                 ask()
-                pixels = reads.popleft()
-                found = model.submit(_predict, plan, detector, pixels)
-                traces.append(tracer.submit(_trace_batch, plan, pixels, found))
+                looked = model.submit(_look_at, plan, detector, judges, reads.popleft())
+                traces.append(tracer.submit(_trace_batch, plan, looked))
                 if number + READ_AHEAD < len(batches):
                     ahead = batches[number + READ_AHEAD]
                     reads.append(reader.submit(_read_batch, scene, plan, ahead))
@@ -225,6 +279,14 @@ def _look(
                 pool.shutdown()
 
 
+def _enter_book(plan: ScenePlan, book: Path | None, opened: ExitStack) -> Book | None:
+    if plan.outlines is None:
+        return None
+    if book is None:
+        raise ValueError("the plan has known outlines: say where its book is")
+    return opened.enter_context(open_book(book, plan.outlines.contents))
+
+
 def _check_same(scene: Scene, plan: ScenePlan) -> None:
     if (scene.grid.width, scene.grid.height) != (plan.scene.width, plan.scene.height):
         raise UnreadableRaster("the file is not the one that was planned")
@@ -236,43 +298,114 @@ def _read_batch(scene: Scene, plan: ScenePlan, indexes: list[int]) -> list[_Tile
 
 def _read_tile(scene: Scene, plan: ScenePlan, index: int) -> _TilePixels:
     tile = plan.layout.tile(index)
-    window = plan.native_window(tile)
     try:
-        pixels, valid = scene.read(window, width=tile.width, height=tile.height)
+        pixels, valid = _read_pixels(scene, plan, tile, tile.width, tile.height)
     except UnreadableRaster:
         if scene.is_remote:  # a network fault is not damage: the shard must be tried again
             raise
         return _TilePixels(index, "not_analysed")
     if not valid.any():
         return _TilePixels(index, "empty")
-    return _TilePixels(index, "read", plan.stretch.apply(pixels, valid), valid)
+    return _TilePixels(index, "read", pixels, valid)
+
+
+def _look_at(
+    plan: ScenePlan,
+    detector: Detector,
+    judges: "_Judges | None",
+    reading: Future[list[_TilePixels]],
+) -> "_Looked":
+    pixels = reading.result()
+    found = _predict(plan, detector, pixels)
+    return pixels, found, judges(pixels, found) if judges else {}
 
 
 def _predict(
-    plan: ScenePlan, detector: Detector, pixels: Future[list[_TilePixels]]
+    plan: ScenePlan, detector: Detector, pixels: list[_TilePixels]
 ) -> list[TileDetections]:
-    images = [tile.image for tile in pixels.result() if tile.image is not None]
+    images = [tile.image for tile in pixels if tile.image is not None]
     if not images:
         return []
-    return detector.predict(np.stack(images), min_score=plan.options.min_score or 0.0)
+    wanted = plan.options.min_score or 0.0
+    # Unsure detections are enough to tell how far known outlines lie off.
+    least = min(wanted, EVIDENCE_SCORE) if plan.outlines else wanted
+    return detector.predict(np.stack(images), min_score=least)
 
 
-def _trace_batch(
-    plan: ScenePlan, pixels: Future[list[_TilePixels]], found: Future[list[TileDetections]]
-) -> list[TileResult]:
-    detections = iter(found.result())
-    return [
-        TileResult(
-            tile.index,
-            tile.outcome,
-            tuple(
-                trace(next(detections), plan.layout.tile(tile.index), tile.valid, index=tile.index)
+def _trace_batch(plan: ScenePlan, looked: "Future[_Looked]") -> list[TileResult]:
+    pixels, found, known = looked.result()
+    detections = iter(found)
+    results = []
+    for tile in pixels:
+        candidates: list[Candidate] = []
+        if tile.valid is not None:
+            candidates = _trace_tile(plan, tile, next(detections), known.get(tile.index))
+        said = known.get(tile.index, _NOTHING_KNOWN)
+        results.append(
+            TileResult(
+                tile.index, tile.outcome, tuple(candidates), said.judged, said.missed, said.shift
             )
-            if tile.valid is not None
-            else (),
         )
-        for tile in pixels.result()
-    ]
+    return results
+
+
+def _trace_tile(
+    plan: ScenePlan, pixels: _TilePixels, found: TileDetections, known: Judgement | None
+) -> list[Candidate]:
+    """Outlines of what was detected; beside known outlines only if asked for, and only new ones."""
+    if pixels.valid is None or (plan.outlines and not plan.outlines.also_detect):
+        return []
+    if known is not None:
+        found = found.at_least(plan.options.min_score or 0.0)
+    tile = plan.layout.tile(pixels.index)
+    candidates = trace(found, tile, pixels.valid, index=pixels.index)
+    return new_ones(candidates, known.outlines) if known is not None else candidates
+
+
+# --- judging known outlines
+
+_NOTHING_KNOWN = Judgement((), (), None, np.zeros(0, dtype=object))
+_Judges = Callable[[list[_TilePixels], list[TileDetections]], dict[int, Judgement]]
+_Looked = tuple[list[_TilePixels], list[TileDetections], dict[int, Judgement]]
+
+
+def _judges(
+    plan: ScenePlan, detector: Detector, scene: Scene, reader: ThreadPoolExecutor, book: Book | None
+) -> _Judges | None:
+    """What judges the known outlines of a batch; None where the plan has none."""
+    if book is None:
+        return None
+    if not isinstance(detector, BoxGrader):
+        raise ModelUnavailable(f"{detector.spec.label} cannot judge given outlines")
+
+    def read(window: GeoTile, width: int, height: int) -> Pixels:  # no two threads read a file
+        return reader.submit(_read_pixels, scene, plan, window, width, height).result()
+
+    def judges(pixels: list[_TilePixels], found: list[TileDetections]) -> dict[int, Judgement]:
+        looks, reasons = [], {}
+        detections = iter(found)
+        for tile in pixels:
+            if tile.image is not None and tile.valid is not None:
+                place = plan.layout.tile(tile.index)
+                looks.append(Look(place, tile.index, tile.image, tile.valid, next(detections)))
+            else:
+                reasons[tile.index] = _REASONS[tile.outcome]
+        judged = judge(plan, detector, book, looks, read)
+        said = {look.index: one for look, one in zip(looks, judged, strict=True)}
+        for index, reason in reasons.items():
+            missed = missed_outlines(book, index, reason)
+            said[index] = replace(_NOTHING_KNOWN, missed=missed)
+        return said
+
+    return judges
+
+
+_REASONS: dict[Outcome, Reason] = {"empty": "nodata", "not_analysed": "damaged"}
+
+
+def _read_pixels(scene: Scene, plan: ScenePlan, window: GeoTile, width: int, height: int) -> Pixels:
+    pixels, valid = scene.read(plan.native_window(window), width=width, height=height)
+    return plan.stretch.apply(pixels, valid), valid
 
 
 def _count(plan: ScenePlan, tiles: list[TileResult]) -> TileCounts:
@@ -282,7 +415,12 @@ def _count(plan: ScenePlan, tiles: list[TileResult]) -> TileCounts:
         outcomes.count("read"),
         outcomes.count("empty"),
         tuple(_bounds(outline) for outline in lonlat_outlines(plan.layout, missed)),
+        sum((_count_outlines(tile) for tile in tiles), OutlineCounts()),
     )
+
+
+def _count_outlines(tile: TileResult) -> OutlineCounts:
+    return OutlineCounts(len(tile.judged), tile.missed, (tile.shift,) if tile.shift else ())
 
 
 def _bounds(outline: Polygon | MultiPolygon) -> Bounds:
@@ -293,19 +431,37 @@ def _bounds(outline: Polygon | MultiPolygon) -> Bounds:
 # --- merging
 
 
-def _merge_tiles(plan: ScenePlan, tiles: Iterable[TileResult]) -> Iterator[Footprint]:
+def _merge_tiles(
+    plan: ScenePlan, tiles: Iterable[TileResult], book: Path | None
+) -> Iterator[Footprint]:
     locate = _Locator(plan, to_lonlat(plan.grid.crs), shapely.from_wkt(plan.area))
-    for merged in merge_rows(plan.layout, _rows(plan, tiles)):
-        for one in merged:
-            footprint = locate(one)
-            if footprint is not None:
-                yield footprint
+    judged: list[TileResult] = []
+    with ExitStack() as opened:
+        known = _enter_book(plan, book, opened)
+        for merged in merge_rows(plan.layout, _candidates(_rows(plan, tiles), judged)):
+            for one in merged:
+                footprint = locate(one)
+                if footprint is not None:
+                    yield footprint
+            if known:
+                for tile in judged:
+                    yield from (locate.known(known, one, tile.shift) for one in tile.judged)
+            judged.clear()
 
 
-def _rows(plan: ScenePlan, tiles: Iterable[TileResult]) -> Iterator[list[Candidate]]:
-    """Candidates of one row of tiles after another, each as soon as the row is complete."""
+def _candidates(
+    rows: Iterable[list[TileResult]], judged: list[TileResult]
+) -> Iterator[list[Candidate]]:
+    """The candidates of each row of tiles; what its tiles judged is put aside."""
+    for row in rows:
+        judged += sorted(row, key=lambda tile: tile.index)
+        yield [candidate for tile in row for candidate in tile.candidates]
+
+
+def _rows(plan: ScenePlan, tiles: Iterable[TileResult]) -> Iterator[list[TileResult]]:
+    """The results of one row of tiles after another, each as soon as the row is complete."""
     missing = _work_by_row(plan)
-    waiting: dict[int, list[Candidate]] = {}
+    waiting: dict[int, list[TileResult]] = {}
     outcomes = dict.fromkeys(("read", "empty", "not_analysed"), 0)
     row = 0
     for tile in tiles:
@@ -314,7 +470,7 @@ def _rows(plan: ScenePlan, tiles: Iterable[TileResult]) -> Iterator[list[Candida
             continue  # a shard that was done twice
         missing[home].discard(tile.index)
         outcomes[tile.outcome] += 1
-        waiting.setdefault(home, []).extend(tile.candidates)
+        waiting.setdefault(home, []).append(tile)
         while row < len(missing) and not missing[row]:
             yield waiting.pop(row, [])
             row += 1
@@ -372,3 +528,33 @@ class _Locator:
             clipped=merged.clipped,
             model=self.plan.model.label,
         )
+
+    def known(self, book: Book, judged: Judged, shift: BlockShift | None) -> Footprint:
+        """A known outline with its grade: as it was drawn, or moved to where its roof is."""
+        drawn = book.known(judged.number)
+        pixels, lonlat = drawn.pixels, drawn.lonlat
+        if shift and self.plan.outlines and self.plan.outlines.move:
+            move = np.array([shift.right_px, shift.down_px])
+            pixels = shapely.transform(pixels, lambda xy: xy + move)
+            lonlat = shapely.transform(pixels, self._to_lonlat)
+        probabilities = judged.probabilities
+        likeliest = int(np.argmax(probabilities))
+        area, _ = WGS84.geometry_area_perimeter(shapely.orient_polygons(lonlat))
+        name = f"{self.plan.run_sha256} outline {drawn.number} {drawn.lonlat.wkb_hex}"
+        return Footprint(
+            id=uuid5(IDENTITY, name),
+            outline=shapely.transform(pixels, self.plan.grid.to_ground),
+            lonlat=round_lonlat(lonlat),
+            grade=MODEL_GRADES[likeliest],
+            score=judged.score,
+            grade_score=probabilities[likeliest],
+            probabilities=probabilities,
+            area_m2=round(abs(area), 1),
+            clipped=judged.clipped,
+            model=self.plan.model.label,
+            known=KnownAs(drawn.outline_id, drawn.attributes),
+        )
+
+    def _to_lonlat(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        ground = self.plan.grid.to_ground(pixels)
+        return np.column_stack(self.transformer.transform(ground[:, 0], ground[:, 1]))

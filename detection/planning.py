@@ -21,6 +21,7 @@ from detection.detector import ModelSpec
 from detection.errors import EmptyImage, ModelUnavailable, UnreadableRaster
 from detection.footprints import cut_at_antimeridian
 from detection.georef import GeoTile, SceneGrid
+from detection.outlines.book import Contents, Placing, open_book, write_book
 from detection.radiometry import Stretch
 from detection.raster import BandOrder, Scene, hash_file, open_scene, to_lonlat
 from detection.tiling import Shard, TileLayout, runs_of, split_batches
@@ -55,6 +56,38 @@ class DetectionOptions:
     bands: BandOrder | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownOutlines:
+    """Building outlines that somebody has already, to be judged instead of found.
+
+    Attributes:
+        source: the file they come in, see ``detection.outlines.files``.
+        book: the file to write them down in; shards and the merge read it.
+        also_detect: look for buildings that are not among them as well.
+        move: report them where the roofs were seen, rather than as they were drawn.
+    """
+
+    source: Path
+    book: Path
+    also_detect: bool = False
+    move: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutlinePlan:
+    """What a plan remembers of known outlines.
+
+    Attributes:
+        contents: of the file they came in.
+        also_detect: as in ``KnownOutlines``.
+        move: as in ``KnownOutlines``.
+    """
+
+    contents: Contents
+    also_detect: bool
+    move: bool
+
+
 @dataclass(frozen=True)
 class ScenePlan:
     """Everything that decides what is found in a scene; the same for each of its shards.
@@ -72,6 +105,7 @@ class ScenePlan:
         work: runs (first, after last) of the tiles that may hold pixels inside the area.
         empty_tiles: how many tiles inside the area were seen to be empty without reading them.
         warnings: sentences for the person.
+        outlines: the known outlines that are to be judged; None: buildings are found.
     """
 
     scene_name: str
@@ -86,6 +120,13 @@ class ScenePlan:
     work: tuple[tuple[int, int], ...]
     empty_tiles: int
     warnings: tuple[str, ...]
+    outlines: OutlinePlan | None = None
+
+    @property
+    def model_pixel_m(self) -> float:
+        """Ground length of a pixel that the model sees, the shorter of across and down."""
+        across = self.pixel_size_m[0] * self.scene.width / self.grid.width
+        return min(across, self.pixel_size_m[1] * self.scene.height / self.grid.height)
 
     @cached_property
     def layout(self) -> TileLayout:
@@ -112,7 +153,10 @@ class ScenePlan:
         """What the scene, the model and the options are together."""
         options = self.describe_options()
         del options["batch_size"]  # how the work was done, not what was asked for
-        text = json.dumps([self.scene_sha256, self.model.sha256, options], sort_keys=True)
+        parts: list[Any] = [self.scene_sha256, self.model.sha256, options]
+        if self.outlines:  # how they are reported is not what is found
+            parts += [self.outlines.contents.sha256, self.outlines.also_detect]
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe_options(self) -> dict[str, Any]:
@@ -138,6 +182,7 @@ class ScenePlan:
             "model": asdict(self.model),
             "options": asdict(self.options),
             "stretch": asdict(self.stretch),
+            "outlines": asdict(self.outlines) if self.outlines else None,
         }
         return json.dumps(data, sort_keys=True)
 
@@ -157,16 +202,18 @@ class ScenePlan:
             "stretch": Stretch(*(tuple(data["stretch"][end]) for end in ("low", "high"))),
             "work": tuple((first, last) for first, last in data["work"]),
             "warnings": tuple(data["warnings"]),
+            "outlines": _outlines_from_json(data.get("outlines")),
         }
         return cls(**data)
 
 
-def plan_scene(
+def plan_scene(  # noqa: PLR0913 (each is asked for on its own, by name)
     path: Path | str,
     spec: ModelSpec,
     options: DetectionOptions = DetectionOptions(),
     *,
     area: BaseGeometry | None = None,
+    outlines: KnownOutlines | None = None,
     scene_sha256: str | None = None,
     scene_name: str | None = None,
 ) -> ScenePlan:
@@ -177,6 +224,7 @@ def plan_scene(
         spec: the model that will look.
         options: what is None in them is decided here.
         area: look only inside it; polygons in longitude and latitude.
+        outlines: judge these instead of looking for buildings.
         scene_sha256: of the file, where it is known; needed where ``path`` is text.
         scene_name: for people; None: the file's name.
 
@@ -199,7 +247,7 @@ def plan_scene(
         options = replace(options, bands=scene.bands)
         grid = _model_grid(scene, spec.pixel_size_m)
         layout = _layout(grid, options)
-        work, empty = _find_work(scene, layout, area)
+        work, empty, known = _find_work(scene, layout, area, outlines)
         return ScenePlan(
             scene_name=scene_name or Path(path).name,
             scene_sha256=scene_sha256 or hash_file(Path(path)),
@@ -213,6 +261,7 @@ def plan_scene(
             work=runs_of(work),
             empty_tiles=empty,
             warnings=scene.warnings,
+            outlines=known,
         )
 
 
@@ -257,19 +306,36 @@ def _model_grid(scene: Scene, pixel_size_m: float) -> SceneGrid:
 
 
 def _find_work(
-    scene: Scene, layout: TileLayout, area: BaseGeometry | None
-) -> tuple[list[int], int]:
-    """Tiles inside the area that may hold pixels, and how many there hold none."""
+    scene: Scene, layout: TileLayout, area: BaseGeometry | None, outlines: KnownOutlines | None
+) -> tuple[list[int], int, OutlinePlan | None]:
+    """Tiles to look at, the number of those known to be empty, and the outlines to judge."""
     wanted = _inside(layout, area)
     blocks = scene.blocks_present()
-    if blocks.all():
-        work = wanted
-    else:
-        size = scene.block_shape
-        work = [index for index in wanted if _has_block(scene.grid, layout, index, blocks, size)]
+    size = scene.block_shape
+
+    def may_hold_pixels(index: int) -> bool:
+        return bool(blocks.all()) or _has_block(scene.grid, layout, index, blocks, size)
+
+    known = None
+    if outlines:
+        has_pixels = np.array([may_hold_pixels(index) for index in range(layout.tile_count)])
+        known = _write_outlines(outlines, Placing(layout, has_pixels, area))
+        with open_book(outlines.book, known.contents) as book:
+            homes = book.tiles()
+        wanted = sorted({*homes, *wanted}) if known.also_detect else homes
+    work = [index for index in wanted if may_hold_pixels(index)]
     if not work:
         raise EmptyImage("no tile holds pixels")
-    return work, len(wanted) - len(work)
+    return work, len(wanted) - len(work), known
+
+
+def _write_outlines(outlines: KnownOutlines, placing: Placing) -> OutlinePlan:
+    contents = write_book(outlines.book, outlines.source, placing)
+    return OutlinePlan(contents, outlines.also_detect, outlines.move)
+
+
+def _outlines_from_json(data: dict[str, Any] | None) -> OutlinePlan | None:
+    return OutlinePlan(**data | {"contents": Contents(**data["contents"])}) if data else None
 
 
 def _inside(layout: TileLayout, area: BaseGeometry | None) -> list[int]:

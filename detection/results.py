@@ -9,10 +9,49 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from detection.footprints import Candidate, Side
+from detection.outlines.book import Reason
+from detection.outlines.offsets import BlockShift
 from detection.tiling import Shard
 
 Bounds = tuple[float, float, float, float]  # west, south, east, north; degrees
 Outcome = Literal["read", "empty", "not_analysed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the model says of one known outline.
+
+    Attributes:
+        number: of the outline in its file.
+        score: that there is a building, in [0, 1].
+        probabilities: one per grade of ``MODEL_GRADES``.
+        clipped: part of it lies outside the image or under nodata, or at an edge of either.
+    """
+
+    number: int
+    score: float
+    probabilities: tuple[float, ...]
+    clipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineCounts:
+    """What became of known outlines in the tiles that were to judge them.
+
+    Attributes:
+        judged: how many have a grade.
+        missed: number and reason of those that could not be judged.
+        shifts: how far outlines lie from the roofs, for each tile that judged any.
+    """
+
+    judged: int = 0
+    missed: tuple[tuple[int, Reason], ...] = ()
+    shifts: tuple[BlockShift, ...] = ()
+
+    def __add__(self, other: "OutlineCounts") -> "OutlineCounts":
+        return OutlineCounts(
+            self.judged + other.judged, self.missed + other.missed, self.shifts + other.shifts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +62,20 @@ class TileCounts:
         read: given to the model.
         empty: without a valid pixel.
         not_analysed: where the file is damaged: west, south, east, north of each, in degrees.
+        outlines: what became of the known outlines in them.
     """
 
     read: int = 0
     empty: int = 0
     not_analysed: tuple[Bounds, ...] = ()
+    outlines: OutlineCounts = OutlineCounts()
 
     def __add__(self, other: "TileCounts") -> "TileCounts":
         return TileCounts(
             self.read + other.read,
             self.empty + other.empty,
             self.not_analysed + other.not_analysed,
+            self.outlines + other.outlines,
         )
 
 
@@ -45,11 +87,17 @@ class TileResult:
         index: number of the tile.
         outcome: what became of it.
         candidates: what the model saw in it.
+        judged: what it says of the known outlines that are this tile's to judge.
+        missed: number and reason of those of them that it could not judge.
+        shift: how far known outlines lie from the roofs here; None where there are none.
     """
 
     index: int
     outcome: Outcome
     candidates: tuple[Candidate, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    missed: tuple[tuple[int, Reason], ...] = ()
+    shift: BlockShift | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,10 +119,7 @@ class ShardResult:
         data = {
             "shard": asdict(self.shard),
             "counts": asdict(self.counts),
-            "tiles": [
-                [tile.index, tile.outcome, [_candidate_to_json(one) for one in tile.candidates]]
-                for tile in self.tiles
-            ],
+            "tiles": [_tile_to_json(tile) for tile in self.tiles],
         }
         return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), 6, mtime=0)
 
@@ -91,14 +136,45 @@ class ShardResult:
             raise ValueError(f"not the result of a shard: {error}") from error
         counts = read["counts"]
         missed = tuple(tuple(bounds) for bounds in counts.pop("not_analysed"))
+        outlines = _outline_counts_from_json(counts.pop("outlines"))
         return cls(
             Shard(**read["shard"]),
-            tuple(
-                TileResult(index, outcome, tuple(_candidate_from_json(index, c) for c in found))
-                for index, outcome, found in read["tiles"]
-            ),
-            TileCounts(**counts, not_analysed=missed),
+            tuple(_tile_from_json(*tile) for tile in read["tiles"]),
+            TileCounts(**counts, not_analysed=missed, outlines=outlines),
         )
+
+
+def _outline_counts_from_json(data: dict[str, Any]) -> OutlineCounts:
+    return OutlineCounts(
+        data["judged"],
+        tuple((number, reason) for number, reason in data["missed"]),
+        tuple(BlockShift(**shift) for shift in data["shifts"]),
+    )
+
+
+def _tile_to_json(tile: TileResult) -> list[Any]:
+    candidates = [_candidate_to_json(one) for one in tile.candidates]
+    judged = [[one.number, one.score, one.probabilities, one.clipped] for one in tile.judged]
+    shift = asdict(tile.shift) if tile.shift else None
+    return [tile.index, tile.outcome, candidates, judged, tile.missed, shift]
+
+
+def _tile_from_json(
+    index: int,
+    outcome: Outcome,
+    candidates: list[Any],
+    judged: list[Any],
+    missed: list[Any],
+    shift: dict[str, Any] | None,
+) -> TileResult:
+    return TileResult(
+        index,
+        outcome,
+        tuple(_candidate_from_json(index, one) for one in candidates),
+        tuple(Judged(n, score, tuple(grades), clipped) for n, score, grades, clipped in judged),
+        tuple((number, reason) for number, reason in missed),
+        BlockShift(**shift) if shift else None,
+    )
 
 
 def _candidate_to_json(candidate: Candidate) -> list[Any]:

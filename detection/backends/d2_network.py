@@ -152,6 +152,14 @@ class DamageGeneralizedRCNN(GeneralizedRCNN):  # type: ignore[misc]
             found: list[Instances] = self.roi_heads.detect(features, proposals, min_score)
         return found
 
+    def judge(self, images: Tensor, boxes: list[Tensor]) -> list[Tensor]:
+        """What is said of given boxes, (N, 4) per image: logits (N, 5), background first."""
+        with without_old_warnings():
+            batch = self.preprocess_image([{"image": image} for image in images])
+            features = self.backbone(batch.tensor)
+            logits: list[Tensor] = self.roi_heads.judge(features, boxes)
+        return logits
+
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class UncertainRPN(RPN):  # type: ignore[misc]
@@ -196,6 +204,14 @@ class DamageHeads(StandardROIHeads):  # type: ignore[misc]
         found, _ = self.box_predictor.inference(predictions, proposals, min_score)
         kept: list[Instances] = self.forward_with_given_boxes(features, found)
         return kept
+
+    def judge(self, features: dict[str, Tensor], boxes: list[Tensor]) -> list[Tensor]:
+        """Logits for given boxes, per image; nothing is proposed, moved or left out."""
+        levels = [features[name] for name in self.box_in_features]
+        pooled = self.box_pooler(levels, [Boxes(one) for one in boxes])
+        logits, _ = self.box_predictor(self.box_head(pooled))
+        counts = [len(one) for one in boxes]
+        return list(torch.split(_background_first(logits.float()), counts))
 
     def label_and_sample_proposals(
         self, proposals: list[Instances], targets: list[Labels]

@@ -11,6 +11,7 @@ The same answers as ``torchvision.py``. What may differ, both in float32:
 - In half precision every engine rounds on its own: there the two agree less closely.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,14 @@ from numpy.typing import NDArray
 
 from detection.backends.d2_names import to_detectron2
 from detection.backends.d2_network import DamageGeneralizedRCNN, build_network
-from detection.backends.torchvision import GPU_BATCH, load_network, to_detections, working_type
-from detection.detector import ModelSpec, TileDetections
+from detection.backends.torchvision import (
+    GPU_BATCH,
+    load_network,
+    to_detections,
+    to_grades,
+    working_type,
+)
+from detection.detector import BoxGrades, ModelSpec, TileDetections
 from detection.weights import read_spec
 
 
@@ -61,10 +68,7 @@ class Detectron2Detector:
 
     def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
         """Find buildings in images of shape (B, 3, H, W); see ``Detector``."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32),
-        ):
+        with torch.inference_mode(), self._working():
             batch = torch.from_numpy(images).to(self._device).float()
             return [
                 to_detections(
@@ -75,3 +79,15 @@ class Detectron2Detector:
                 )
                 for one in self._network.detect(batch, min_score)
             ]
+
+    def grade(
+        self, images: NDArray[np.uint8], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[BoxGrades]:
+        """Judge given boxes in images of shape (B, 3, H, W); see ``BoxGrader``."""
+        given = [torch.from_numpy(np.ascontiguousarray(one)).to(self._device) for one in boxes]
+        with torch.inference_mode(), self._working():
+            batch = torch.from_numpy(images).to(self._device).float()
+            return [to_grades(logits) for logits in self._network.judge(batch, given)]
+
+    def _working(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)

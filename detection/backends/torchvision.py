@@ -1,6 +1,7 @@
 """The default engine: our Mask R-CNN in torchvision, on a CPU or a GPU."""
 
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from torchvision.ops import boxes as box_ops
 from torchvision.ops import nms
 
 from detection.backends.proposals import best_proposals
-from detection.backends.rcnn import Architecture, DamageRCNN, decode
-from detection.detector import ModelSpec, TileDetections
+from detection.backends.rcnn import GRADE_COUNT, Architecture, DamageRCNN, decode
+from detection.detector import BoxGrades, ModelSpec, TileDetections
 from detection.errors import ModelUnavailable
 from detection.weights import read_card, read_spec, read_weights
 
@@ -24,6 +25,7 @@ MAX_DETECTIONS = 600  # a tile; the densest xBD scene has under 500 buildings
 SAME_BUILDING_IOU = 0.4  # boxes that overlap more are one building, whatever their grades
 LEAST_BOX_PX = 2.0
 MASK_CHUNK = 128
+BOX_CHUNK = 1000  # as many as there are proposals in a tile
 GPU_BATCH = 8
 
 
@@ -78,11 +80,32 @@ class TorchvisionDetector:
 
     def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
         """Find buildings in images of shape (B, 3, H, W); see ``Detector``."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32),
-        ):
+        with torch.inference_mode(), self._working():
             return self._predict(torch.from_numpy(images).to(self._device).float(), min_score)
+
+    def grade(
+        self, images: NDArray[np.uint8], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[BoxGrades]:
+        """Judge given boxes in images of shape (B, 3, H, W); see ``BoxGrader``."""
+        with torch.inference_mode(), self._working():
+            features = self._network.features(torch.from_numpy(images).to(self._device).float())
+            return [
+                self._grade([feature[index : index + 1] for feature in features], given)
+                for index, given in enumerate(boxes)
+            ]
+
+    def _grade(self, features: list[Tensor], boxes: NDArray[np.float32]) -> BoxGrades:
+        """Judge the boxes of one image, a bounded number at a time."""
+        given = torch.from_numpy(np.ascontiguousarray(boxes)).to(self._device)
+        parts = [
+            self._network.box_head(self._network.pool(features, [chunk], 7))[0].float()
+            for chunk in torch.split(given, BOX_CHUNK)
+            if len(chunk)
+        ]
+        return to_grades(torch.cat(parts) if parts else given.new_zeros((0, 1 + GRADE_COUNT)))
+
+    def _working(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
 
     def _predict(self, images: Tensor, min_score: float) -> list[TileDetections]:
         network = self._network
@@ -185,6 +208,14 @@ def to_detections(boxes: Tensor, scores: Tensor, grades: Tensor, masks: Tensor) 
         masks=tuple(masks.cpu().numpy()),
         scores=scores.cpu().numpy(),
         probabilities=grades.cpu().numpy(),
+    )
+
+
+def to_grades(logits: Tensor) -> BoxGrades:
+    """What logits of shape (N, 5), background first, say of N given buildings."""
+    return BoxGrades(
+        scores=(1 - logits.softmax(dim=1)[:, 0]).cpu().numpy(),
+        probabilities=logits[:, 1:].softmax(dim=1).cpu().numpy(),
     )
 
 

@@ -204,7 +204,13 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=Path, help="write the scores here")
     parser.add_argument("--page", type=Path, help="draw the scores here, as PNG")
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--outlines-given",
+        action="store_true",
+        help="give the model the drawn outlines and score its grades alone",
+    )
+    either.add_argument(
         "--update-card", metavar="WORDS", help="put the scores into the model's card, as on WORDS"
     )
     parser.set_defaults(act=_evaluate)
@@ -223,6 +229,7 @@ def _evaluate(args: argparse.Namespace) -> None:
             detector,
             scenes,
             operating_score=args.operating_score,
+            outlines_given=args.outlines_given,
             on_scene=lambda done, _: _advance(bar, done),
         )
     print(to_table(found))

@@ -1,5 +1,6 @@
 """Score a model as it is used: each scene goes through the whole pipeline, file to outlines."""
 
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
 from shapely.affinity import affine_transform
-from shapely.geometry import shape
+from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from detection.detector import Detector
 from detection.errors import BadLabels, EmptyImage
+from detection.footprints import Footprint
 from detection.grades import MODEL_GRADES
-from detection.pipeline import DetectionOptions, detect_scene
+from detection.pipeline import DetectionOptions, KnownOutlines, detect_scene
 from detection.training.chips import IGNORED_GRADE, Chip, ChipSource
 from detection.training.metrics import (
     Drawn,
@@ -49,11 +51,13 @@ class Evaluation:
         model: ``name@version``.
         operating_score: all but average precision counts detections at or above it.
         reports: by event, and for ``ALL`` together.
+        outlines_given: the model was told where the buildings are, and only graded them.
     """
 
     model: str
     operating_score: float
     reports: dict[str, Report]
+    outlines_given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ def evaluate(
     scenes: Sequence[ChipSource],
     *,
     operating_score: float | None = None,
+    outlines_given: bool = False,
     on_scene: OnScene | None = None,
 ) -> Evaluation:
     """Score a model on labelled scenes.
@@ -81,6 +86,8 @@ def evaluate(
         scenes: at least one, with outlines of single buildings.
         operating_score: score above which detections count; the model's own unless given. Below
             0, the score is chosen on these scenes.
+        outlines_given: tell the model where the buildings are, as ``--outlines`` does: what is
+            scored is the grades alone, and every given building counts.
         on_scene: hears of every scene.
 
     Raises:
@@ -91,17 +98,18 @@ def evaluate(
         raise BadLabels("no scenes to evaluate on")
     seen = []
     for done, source in enumerate(scenes, start=1):
-        seen.append(_look(detector, source.load()))
+        seen.append(_look(detector, source.load(), outlines_given=outlines_given))
         if on_scene:
             on_scene(done, len(scenes))
     score = detector.spec.operating_score if operating_score is None else operating_score
+    score = 0.0 if outlines_given else score
     if score < 0:
         score = choose_operating_score([one.matches for one in seen])
     counts = [(one.event, _count(one, score)) for one in seen]
     events = sorted({event for event, _ in counts})
     reports = {event: summarise([c for e, c in counts if e == event]) for event in events}
     reports[ALL] = summarise([c for _, c in counts])
-    return Evaluation(detector.spec.label, score, reports)
+    return Evaluation(detector.spec.label, score, reports, outlines_given)
 
 
 def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
@@ -110,29 +118,77 @@ def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
     Returns:
         Outlines in the chip's own pixels (column, row).
     """
-    _, height, width = chip.image.shape
-    k = chip.pixel_size_m
-    grid = Affine(k, 0, ORIGIN[0], 0, -k, ORIGIN[1])
     with tempfile.TemporaryDirectory(prefix="evaluate-") as folder:
-        path = Path(folder) / "scene.tif"
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            width=width,
-            height=height,
-            count=len(chip.image),
-            dtype="uint8",
-            crs=SOMEWHERE,
-            transform=grid,
-            photometric="RGB",
-        ) as dataset:
-            dataset.write(chip.image)
+        path = _write_chip(chip, Path(folder))
         try:
             found = detect_scene(path, detector, DetectionOptions(min_score=min_score)).footprints
         except EmptyImage:  # a chip of nothing but nodata: there is nothing to find
             found = []
-    back = ~grid
+    return _in_chip(found, chip)
+
+
+def grade_chip(detector: Detector, chip: Chip, outlines: Sequence[BaseGeometry]) -> Found:
+    """Grade given buildings of a chip through the whole pipeline, as ``--outlines`` does.
+
+    Args:
+        detector: the model; it must be a ``BoxGrader`` as well.
+        chip: the image.
+        outlines: polygons in the chip's own pixels (column, row).
+
+    Returns:
+        Those that could be judged, in the same pixels.
+    """
+    if not outlines:
+        return _in_chip([], chip)
+    grid = _grid_of(chip)
+    forth = [grid.a, grid.b, grid.d, grid.e, grid.c, grid.f]
+    features = [
+        {"type": "Feature", "geometry": mapping(affine_transform(outline, forth))}
+        for outline in outlines
+    ]
+    crs = {"type": "name", "properties": {"name": SOMEWHERE}}
+    with tempfile.TemporaryDirectory(prefix="evaluate-") as folder:
+        path = _write_chip(chip, Path(folder))
+        source = Path(folder) / "outlines.geojson"
+        source.write_text(
+            json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
+        )
+        known = KnownOutlines(source, Path(folder) / "outlines.sqlite")
+        try:
+            found = detect_scene(path, detector, outlines=known).footprints
+        except EmptyImage:
+            found = []
+    return _in_chip(found, chip)
+
+
+def _grid_of(chip: Chip) -> Affine:
+    k = chip.pixel_size_m
+    return Affine(k, 0, ORIGIN[0], 0, -k, ORIGIN[1])
+
+
+def _write_chip(chip: Chip, folder: Path) -> Path:
+    """A chip as a GeoTIFF, for the pipeline to read."""
+    path = folder / "scene.tif"
+    bands, height, width = chip.image.shape
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=width,
+        height=height,
+        count=bands,
+        dtype="uint8",
+        crs=SOMEWHERE,
+        transform=_grid_of(chip),
+        photometric="RGB",
+    ) as dataset:
+        dataset.write(chip.image)
+    return path
+
+
+def _in_chip(found: Sequence[Footprint], chip: Chip) -> Found:
+    """Footprints in the chip's own pixels."""
+    back = ~_grid_of(chip)
     shift = [back.a, back.b, back.d, back.e, back.c, back.f]
     return Found(
         [affine_transform(footprint.outline, shift) for footprint in found],
@@ -156,10 +212,14 @@ def drawn_of(chip: Chip) -> Drawn:
     )
 
 
-def _look(detector: Detector, chip: Chip) -> _Seen:
+def _look(detector: Detector, chip: Chip, *, outlines_given: bool) -> _Seen:
     if chip.semantic:
         raise BadLabels(f"{chip.name}: touching buildings are not told apart")
-    found = detect_chip(detector, chip, min_score=LEAST_SCORE)
+    drawn = drawn_of(chip)
+    if outlines_given:
+        found = grade_chip(detector, chip, drawn.outlines)
+    else:
+        found = detect_chip(detector, chip, min_score=LEAST_SCORE)
     grades = np.concatenate([[0], np.maximum(chip.grades.astype(int) + 1, 0)])
     ungraded = np.concatenate([[False], chip.grades < 0])[chip.instances]
     return _Seen(
@@ -167,7 +227,7 @@ def _look(detector: Detector, chip: Chip) -> _Seen:
         drawn=grades[chip.instances].astype(np.uint8),
         known=~(chip.ignore | ungraded),
         found=found,
-        matches=match(drawn_of(chip), found),
+        matches=match(drawn, found),
     )
 
 

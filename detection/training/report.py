@@ -54,6 +54,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "model": evaluation.model,
         "operating_score": evaluation.operating_score,
+        "outlines_given": evaluation.outlines_given,
         "events": {name: _report(report) for name, report in evaluation.reports.items()},
     }
 
@@ -70,6 +71,8 @@ def to_table(evaluation: Evaluation) -> str:
         cells = [_cell(evaluation.reports[name].scores[score]) for name in names]
         lines.append([WORDS[score], *cells])
     title = f"{evaluation.model} at operating score {evaluation.operating_score:.2f}"
+    if evaluation.outlines_given:
+        title = f"{evaluation.model}, told where the buildings are: only the grades are its own"
     note = "In brackets: 90 % interval over scenes. All but AP50 at the operating score."
     confusion = _confusion_text(evaluation.reports[ALL])
     return "\n".join([title, "", *_aligned([head, *lines]), "", *confusion, "", note])
@@ -88,7 +91,7 @@ def update_card(folder: Path, evaluation: Evaluation, *, data: str) -> None:
     """
     card = read_card(folder)
     scores = to_json(evaluation)
-    del scores["model"]
+    del scores["model"], scores["outlines_given"]
     card |= {
         "operating_score": evaluation.operating_score,
         "scores": {"on": data, "at": datetime.now(UTC).isoformat(timespec="seconds"), **scores},

@@ -1,5 +1,6 @@
 """Detectors that are never wrong, because the truth is painted into the pixels they see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.geometry import Polygon
 
-from detection.detector import ModelSpec, TileDetections
+from detection.detector import BoxGrades, ModelSpec, TileDetections
 from detection.grades import MODEL_GRADES
 
 
@@ -38,6 +39,11 @@ class NumberOracle:
 
     def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
         return [_found(_parts(image), min_score) for image in images]
+
+    def grade(
+        self, images: NDArray[np.uint8], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[BoxGrades]:
+        return [_graded(image, given) for image, given in zip(images, boxes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -81,12 +87,41 @@ def _offset(inner: slice, outer: slice) -> slice:
     return slice(inner.start + outer.start, inner.stop + outer.start)
 
 
+def score_of(number: int) -> float:
+    """How sure the oracles are of the building with a number."""
+    return 0.5 + number * 37 % 50 / 100
+
+
+def grade_of(number: int) -> int:
+    """The grade of the building with a number, as an index into ``MODEL_GRADES``."""
+    return number % len(MODEL_GRADES)
+
+
+def _graded(image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxGrades:
+    """In each box, the building that fills most of it; ground is no building."""
+    numbers = image[0].astype(np.int32) + 256 * image[1].astype(np.int32)
+    numbers[image[2] != 255] = 0
+    seen = []
+    for left, top, right, bottom in boxes:
+        part = numbers[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
+        seen.append(int(np.bincount(part[part > 0].ravel(), minlength=1).argmax()))
+    return BoxGrades(
+        np.array([score_of(number) if number else 0.0 for number in seen], np.float32),
+        _probabilities([grade_of(number) for number in seen]),
+    )
+
+
+def _probabilities(grades: list[int]) -> NDArray[np.float32]:
+    rows = [[0.7 if place == grade else 0.1 for place in range(4)] for grade in grades]
+    return np.array(rows, np.float32).reshape(-1, len(MODEL_GRADES))
+
+
 def _found(parts: list[Part], min_score: float) -> TileDetections:
-    scored = [(0.5 + number * 37 % 50 / 100, number, at, mask) for number, at, mask in parts]
+    scored = [(score_of(number), number, at, mask) for number, at, mask in parts]
     kept = [one for one in scored if one[0] >= min_score]
     if not kept:
         return TileDetections.none()
-    grades = [number % len(MODEL_GRADES) for _, number, _, _ in kept]
+    grades = [grade_of(number) for _, number, _, _ in kept]
     return TileDetections(
         boxes=np.array(
             [[at[1].start, at[0].start, at[1].stop, at[0].stop] for _, _, at, _ in kept],
@@ -94,8 +129,5 @@ def _found(parts: list[Part], min_score: float) -> TileDetections:
         ),
         masks=tuple(mask.astype(np.float32) for _, _, _, mask in kept),
         scores=np.array([score for score, _, _, _ in kept], np.float32),
-        probabilities=np.array(
-            [[0.7 if place == grade else 0.1 for place in range(4)] for grade in grades],
-            np.float32,
-        ),
+        probabilities=_probabilities(grades),
     )

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 from shapely.geometry import box
 
 from detection import cli
 from detection.errors import ModelUnavailable
 from tests.conftest import PROJECT, MakeGeotiff
 from tests.detection.oracle import NumberOracle, paint, spec
+from tests.detection.outlines.makers import write_table
 
 TOWN = [box(10, 10, 30, 40), box(50, 20, 90, 60)]
 
@@ -73,6 +75,8 @@ def test_warnings_are_one_line_each(
         ["{scene}", "--output", "out.geojson", "--model", "absent"],
         ["{scene}", "--output", "out.geojson", "--bands", "nonsense"],
         ["{scene}", "--output", "out.geojson", "--area", "absent.geojson"],
+        ["{scene}", "--output", "out.geojson", "--outlines", "absent.geojson"],
+        ["{scene}", "--output", "out.geojson", "--also-detect"],
     ],
 )
 def test_a_refusal_is_one_plain_sentence_and_exit_code_1(
@@ -119,6 +123,40 @@ def test_the_score_and_the_area_are_obeyed(scene: Path, tmp_path: Path) -> None:
     assert [one["geometry"] for one in inside["features"]] == [first["geometry"]]
     assert surest["features"] == []
     assert surest["metadata"]["options"]["min_score"] == 1
+
+
+def test_known_outlines_are_judged_and_what_was_not_is_listed_beside_the_output(
+    scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = write_table(
+        tmp_path / "osm.gpkg",
+        [
+            (TOWN[0], {"osm_id": "17", "name": "Kiosk"}),
+            (box(5000, 0, 5010, 10), {"osm_id": "18", "name": "elsewhere"}),
+        ],
+    )
+    output, table = tmp_path / "out.geojson", tmp_path / "out.parquet"
+    arguments = ["detect", str(scene), "--outlines", str(source), "--output"]
+
+    assert cli.main([*arguments, str(output)]) == 0
+    assert cli.main([*arguments, str(table), "--also-detect"]) == 0
+
+    (feature,) = json.loads(output.read_text("utf-8"))["features"]
+    assert feature["properties"]["source"] == "outline"
+    assert feature["properties"]["outline_id"] == "17"
+    assert feature["properties"]["attributes"] == {"osm_id": "17", "name": "Kiosk"}
+    rows = parquet.read_table(table).to_pylist()
+    assert sorted((row["source"], row["outline_id"]) for row in rows) == [
+        ("detected", None),
+        ("outline", "17"),
+    ]
+    assert {row["attributes"] for row in rows} == {'{"osm_id": "17", "name": "Kiosk"}', None}
+    listing = (tmp_path / "out_not_analysed.csv").read_text("utf-8").splitlines()
+    assert listing == ["number,outline_id,reason", "2,18,outside_image"]
+    said = capfd.readouterr().err
+    assert "1 of 2 outlines were not analysed; out_not_analysed.csv lists them" in said
+    assert "judged where they were drawn" in said
+    assert not list(tmp_path.glob("*.sqlite*"))
 
 
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path, make_geotiff: MakeGeotiff) -> None:

@@ -1,10 +1,11 @@
 """HTTP for assessments: parse, call, answer. Their event stream is in streams.py."""
 
+import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import FileResponse, HttpRequest
 from ninja import Header, Query, Router, Schema, Status
 from pydantic import Field
 
@@ -19,12 +20,18 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class AssessmentIn(Schema):
-    """Which scene to analyse; ``min_score`` left out is the model's own."""
+    """Which scene to analyse; ``min_score`` left out is the model's own.
+
+    ``outlines`` is a GeoJSON FeatureCollection of building polygons, longitude first: each gets a
+    grade, and only those, unless ``also_detect`` is true. At most 100,000 and 16 MB.
+    """
 
     scene: UUID
     before_scene: UUID | None = None
     min_score: Fraction | None = None
     name: Annotated[str, Field(max_length=255)] = ""
+    outlines: dict[str, Any] | None = None
+    also_detect: bool = False
 
 
 class AssessmentOut(Schema):
@@ -52,6 +59,8 @@ class AssessmentOut(Schema):
     synthetic: bool
     bounds: tuple[float, float, float, float] | None
     warnings: list[str]
+    outlines_given: int | None
+    outlines_judged: int | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -70,6 +79,8 @@ def start_assessment(
         min_score=wanted.min_score,
         name=wanted.name,
         idempotency_key=idempotency_key,
+        outlines=json.dumps(wanted.outlines).encode() if wanted.outlines is not None else None,
+        also_detect=wanted.also_detect,
     )
     row = services.create_assessment(actor_of(request), asked)
     return Status(202, selectors.progress(row))
@@ -96,3 +107,13 @@ def get_assessment(request: HttpRequest, assessment_id: UUID) -> Progress:
 def cancel_assessment(request: HttpRequest, assessment_id: UUID) -> Progress:
     """Stop it; nothing of it is stored. 409 if it has ended already."""
     return selectors.progress(services.cancel_assessment(actor_of(request), assessment_id))
+
+
+@router.get("/assessments/{uuid:assessment_id}/not-analysed")
+def not_analysed(request: HttpRequest, assessment_id: UUID) -> FileResponse:
+    """The given outlines that have no grade, as CSV: place in the file, id, reason.
+
+    404 until the assessment is done, and where no outlines were given to it.
+    """
+    path = selectors.omissions(actor_of(request), assessment_id)
+    return FileResponse(path.open("rb"), content_type="text/csv", filename="not_analysed.csv")

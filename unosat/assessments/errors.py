@@ -45,3 +45,43 @@ class DamagedResult(RefusedError):
 
     code = "damaged_result"
     user_message = "Part of the result is damaged. Analyse the image again."
+
+
+class BadOutlines(RefusedError):
+    """The outlines that were sent are not GeoJSON in degrees."""
+
+    code = "bad_outlines"
+    user_message = (
+        "The outlines cannot be read. Send them as GeoJSON: polygons in longitude and latitude."
+    )
+    status = 422
+
+
+class NoPolygons(RefusedError):
+    """The outlines that were sent hold no polygon."""
+
+    code = "no_outlines"
+    user_message = (
+        "The file holds no building outlines. Points and lines cannot be judged: use polygons, "
+        "or leave the file out and let the buildings be found."
+    )
+    status = 422
+
+
+class TooManyOutlines(RefusedError):
+    """More outlines were sent than one assessment takes."""
+
+    code = "too_many_outlines"
+    user_message = (
+        "These are too many outlines: send at most 100,000, and at most 16 MB. "
+        "Keep only those that lie on the image."
+    )
+    status = 413
+
+
+class NothingLeftOut(RefusedError):
+    """The list of outlines without a grade was asked of an assessment that has none."""
+
+    code = "no_outlines_given"
+    user_message = "This analysis is not finished, or no outlines were given to it."
+    status = 404

@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from detection import footprints, outputs, pipeline
 from detection.pipeline import ScenePlan, ShardResult, TileCounts
-from unosat.assessments import services
+from unosat.assessments import known, services
 from unosat.assessments.errors import DamagedResult
 from unosat.assessments.models import Assessment, Shard
-from unosat.ops import leases
+from unosat.ops import leases, store
 from unosat.ops.leases import Lease
+from unosat.ops.store import store_path
 from unosat.review import outlines
 from unosat.review.models import Building, Footprint
 
@@ -53,11 +54,16 @@ def _store(row: Assessment, lease: Lease) -> None:
     plan = ScenePlan.from_json(str(row.plan))
     results = _Results(row.pk)
     found = 0
-    merged = pipeline.merge(plan, results)
+    book = store_path(known.book_key(row.pk))
+    merged = pipeline.merge(plan, results, book=book)
     while chunk := list(islice(merged, ROWS_AT_ONCE)):
         found += len(chunk)
         _store_chunk(row, chunk)
     counts = pipeline.total_counts(plan, results.counts)
+    if plan.outlines:
+        with store.writing(known.omissions_key(row.pk)) as path:
+            omissions = pipeline.not_analysed(plan, counts, book)
+            path.write_text("".join(outputs.omissions_csv(omissions)), encoding="utf-8")
     finished = Assessment.objects.filter(pk=row.pk, state=State.MERGING).update(
         state=State.DONE,
         footprints_found=found,
@@ -65,12 +71,19 @@ def _store(row: Assessment, lease: Lease) -> None:
         tiles_empty=counts.empty,
         tiles_not_analysed=len(counts.not_analysed),
         metadata=outputs.describe(plan, counts, time=timezone.now()),
+        options=_with_judged(row.options, counts),
         finished_at=timezone.now(),
     )
     if not finished or not leases.finish(lease):
         raise _OvertakenError
     services.announce(row.pk)
     log.info("assessment done", extra={"assessment": str(row.pk), "footprints": found})
+
+
+def _with_judged(options: dict[str, Any], counts: TileCounts) -> dict[str, Any]:
+    if "outlines" not in options:
+        return options
+    return options | {"outlines": options["outlines"] | {"judged": counts.outlines.judged}}
 
 
 class _Results:
@@ -115,6 +128,8 @@ def _footprint(row: Assessment, found: footprints.Footprint) -> Footprint:
         assessment=row,
         uid=found.id,
         outline=outlines.stored(found.lonlat),
+        outline_id=found.known.outline_id if found.known else "",
+        attributes=found.known.attributes if found.known else None,
         **{
             name: properties[name]
             for name in ("grade", "score", "grade_score", "probabilities", "area_m2", "clipped")

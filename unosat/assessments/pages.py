@@ -3,13 +3,14 @@
 from typing import Any
 from uuid import UUID
 
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from unosat.accounts.actors import Actor, actor_of
-from unosat.assessments import selectors, services
+from unosat.assessments import known, selectors, services
 from unosat.assessments.services import AssessmentRequest
 from unosat.errors import BadRequest
 from unosat.pages import show
@@ -65,7 +66,13 @@ def analyse(request: HttpRequest, scene_id: UUID) -> HttpResponse:
     """Start an assessment and go to its page."""
     actor = actor_of(request)
     before = _uuid(request.POST.get("before_scene", ""))
-    wanted = AssessmentRequest(scene=scene_id, before_scene=before)
+    sent = request.FILES.get("outlines")
+    wanted = AssessmentRequest(
+        scene=scene_id,
+        before_scene=before,
+        outlines=sent.read(known.MOST_BYTES + 1) if isinstance(sent, UploadedFile) else None,
+        also_detect="also_detect" in request.POST,
+    )
     return redirect("assessment", services.create_assessment(actor, wanted).pk)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,11 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from unosat.accounts.actors import Actor
+from unosat.assessments import known
+from unosat.assessments.errors import NothingLeftOut
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import NotFound
+from unosat.ops.store import store_path
 
 UNFINISHED = ("waiting", "planning", "running", "merging")
 SECONDS_PER_TILE = 2.0  # before anything was measured; 1024 px on 2 cores
@@ -25,6 +29,8 @@ class Progress:
         seconds_left: estimated; None while nothing is known and once it has ended.
         bounds: west, south, east, north of the image, in degrees.
         min_score: buildings below it were not reported, in [0, 1]; None before planning.
+        outlines_given: how many known outlines came with it; None where there are none.
+        outlines_judged: how many of them have a grade; None until it is done.
     """
 
     id: UUID
@@ -49,6 +55,8 @@ class Progress:
     synthetic: bool
     bounds: tuple[float, float, float, float] | None
     warnings: list[str]
+    outlines_given: int | None
+    outlines_judged: int | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -88,6 +96,19 @@ def assessment(actor: Actor, assessment_id: UUID) -> Assessment:
     return found
 
 
+def omissions(actor: Actor, assessment_id: UUID) -> Path:
+    """The table of the given outlines that have no grade.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+        NothingLeftOut: it is not done, or no outlines were given to it.
+    """
+    row = assessment(actor, assessment_id)
+    if row.state != Assessment.State.DONE or "outlines" not in row.options:
+        raise NothingLeftOut(f"assessment {assessment_id} is {row.state}")
+    return store_path(known.omissions_key(row.pk))
+
+
 def must_exist(actor: Actor, assessment_id: UUID) -> None:
     """Raise NotFound unless it is the organisation's; cheaper than fetching it."""
     rows = Assessment.objects.filter(organisation_id=actor.organisation_id, pk=assessment_id)
@@ -124,6 +145,8 @@ def progress(row: Assessment) -> Progress:
         synthetic=row.scene.synthetic,
         bounds=footprint.extent if footprint else None,
         warnings=row.options.get("warnings", []),
+        outlines_given=row.options.get("outlines", {}).get("given"),
+        outlines_judged=row.options.get("outlines", {}).get("judged"),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

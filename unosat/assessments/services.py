@@ -2,10 +2,10 @@
 
 import hashlib
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -14,7 +14,7 @@ from django.utils import timezone
 from detection.pipeline import ScenePlan
 from detection.pipeline import Shard as EngineShard
 from unosat.accounts.actors import Actor
-from unosat.assessments import selectors
+from unosat.assessments import known, selectors
 from unosat.assessments.errors import (
     AlreadyFinished,
     KeyUsedDifferently,
@@ -22,6 +22,7 @@ from unosat.assessments.errors import (
     SceneNotReady,
     WrongPhase,
 )
+from unosat.assessments.known import SentOutlines
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import NotFound
 from unosat.ops import events, jobs, leases, outbox, sweeper
@@ -46,6 +47,9 @@ class AssessmentRequest:
         min_score: buildings below it are not reported, in [0, 1]; None: the model's own.
         name: for people.
         idempotency_key: the same key twice is the same assessment; "" for none.
+        outlines: building outlines to judge instead of looking for buildings, as GeoJSON; None:
+            there are none.
+        also_detect: look for buildings that are not among the outlines as well.
     """
 
     scene: UUID
@@ -53,6 +57,8 @@ class AssessmentRequest:
     min_score: float | None = None
     name: str = ""
     idempotency_key: str = ""
+    outlines: bytes | None = field(default=None, repr=False)
+    also_detect: bool = False
 
 
 def create_assessment(actor: Actor, wanted: AssessmentRequest) -> Assessment:
@@ -63,6 +69,7 @@ def create_assessment(actor: Actor, wanted: AssessmentRequest) -> Assessment:
         SceneNotReady: it is not checked yet, or was refused.
         WrongPhase: it was taken before the disaster.
         NoActiveModel: there is nothing to analyse it with.
+        BadOutlines, NoPolygons, TooManyOutlines: the known outlines cannot be used.
         KeyUsedDifferently: the idempotency key belongs to another request.
     """
     scene = _scene(actor, wanted.scene)
@@ -75,9 +82,15 @@ def create_assessment(actor: Actor, wanted: AssessmentRequest) -> Assessment:
     version = ModelVersion.objects.filter(active=True, input_kind="after").first()
     if version is None:
         raise NoActiveModel("input kind after")
+    sent = known.check(wanted.outlines) if wanted.outlines is not None else None
+    asked = _as_asked(wanted, sent)
+    pk = uuid4()
+    if sent:
+        known.keep(pk, sent)
     try:
         with transaction.atomic():
             row = Assessment.objects.create(
+                pk=pk,
                 organisation_id=actor.organisation_id,
                 scene=scene,
                 before_scene_id=wanted.before_scene,
@@ -85,12 +98,14 @@ def create_assessment(actor: Actor, wanted: AssessmentRequest) -> Assessment:
                 created_by_id=actor.user_id,
                 api_key_id=actor.api_key_id,
                 name=wanted.name or scene.name,
-                options={"min_score": wanted.min_score, "asked": _as_asked(wanted)},
+                options={"min_score": wanted.min_score, "asked": asked}
+                | _outline_options(wanted, sent),
                 idempotency_key=wanted.idempotency_key,
             )
             jobs.enqueue("plan", row.pk, actor.organisation_id)
     except IntegrityError:
-        return _asked_before(actor, wanted)
+        known.forget(pk)
+        return _asked_before(actor, wanted, asked)
     log.info("assessment created", extra={"assessment": str(row.pk), "scene": str(scene.pk)})
     return selectors.assessment(actor, row.pk)
 
@@ -257,14 +272,22 @@ def _scene(actor: Actor, scene_id: UUID) -> Scene:
     return scene
 
 
-def _as_asked(wanted: AssessmentRequest) -> dict[str, Any]:
-    return {key: str(value) for key, value in asdict(wanted).items() if value is not None}
+def _as_asked(wanted: AssessmentRequest, sent: SentOutlines | None) -> dict[str, Any]:
+    said = {key: str(value) for key, value in asdict(wanted).items() if value is not None}
+    return said | {"outlines": sent.sha256} if sent else said
 
 
-def _asked_before(actor: Actor, wanted: AssessmentRequest) -> Assessment:
+def _outline_options(wanted: AssessmentRequest, sent: SentOutlines | None) -> dict[str, Any]:
+    if sent is None:
+        return {}
+    facts = {"sha256": sent.sha256, "given": sent.count, "also_detect": wanted.also_detect}
+    return {"outlines": facts}
+
+
+def _asked_before(actor: Actor, wanted: AssessmentRequest, asked: dict[str, Any]) -> Assessment:
     earlier = Assessment.objects.get(
         organisation_id=actor.organisation_id, idempotency_key=wanted.idempotency_key
     )
-    if earlier.options["asked"] != _as_asked(wanted):
+    if earlier.options["asked"] != asked:
         raise KeyUsedDifferently(wanted.idempotency_key)
     return selectors.assessment(actor, earlier.pk)

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from contextlib import ExitStack
 from functools import partial
 from uuid import UUID
 
@@ -13,10 +14,10 @@ from django.db import connection
 from detection import pipeline
 from detection.errors import Cancelled, DetectionError
 from detection.pipeline import DetectionOptions, ScenePlan
-from unosat.assessments import detectors, merging, selectors, services
-from unosat.assessments.models import Shard
+from unosat.assessments import detectors, known, merging, selectors, services
+from unosat.assessments.models import Assessment, Shard
 from unosat.errors import RefusedError
-from unosat.ops import jobs, leases
+from unosat.ops import jobs, leases, store
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.jobs import DATABASE_AWAY
 from unosat.ops.leases import Lease
@@ -72,19 +73,29 @@ def _plan(assessment_id: UUID, lease: Lease) -> None:
     row = services.begin_planning(assessment_id)
     if row is None:
         return
-    spec = detectors.spec_of(row.model_version)
-    planned = pipeline.plan_scene(
-        store_path(row.scene.cog_key),
-        spec,
-        DetectionOptions(
-            min_score=row.options.get("min_score"), batch_size=settings.UNOSAT_BATCH_SIZE
-        ),
-        scene_sha256=row.scene.sha256,
-        scene_name=row.scene.name,
-    )
+    planned = _plan_scene(row)
     count = shard_count(planned.work_tiles, selectors.seconds_per_tile(row.model_version_id))
     shards = pipeline.plan_shards(planned, shards=count)
     services.store_plan(lease, row, planned, [(shard, _tiles(planned, shard)) for shard in shards])
+
+
+def _plan_scene(row: Assessment) -> ScenePlan:
+    with ExitStack() as writing:
+        outlines = None
+        if "outlines" in row.options:
+            book = writing.enter_context(store.writing(known.book_key(row.pk)))
+            also_detect = row.options["outlines"]["also_detect"]
+            outlines = known.to_plan(row.pk, book, also_detect=also_detect)
+        return pipeline.plan_scene(
+            store_path(row.scene.cog_key),
+            detectors.spec_of(row.model_version),
+            DetectionOptions(
+                min_score=row.options.get("min_score"), batch_size=settings.UNOSAT_BATCH_SIZE
+            ),
+            outlines=outlines,
+            scene_sha256=row.scene.sha256,
+            scene_name=row.scene.name,
+        )
 
 
 def shard_count(tiles: int, seconds_per_tile: float) -> int:
@@ -137,12 +148,13 @@ def _detect(lease: Lease, shard: Shard) -> None:
             pipeline.Shard(**shard.spec),
             detector,
             on_tile,
+            book=store_path(known.book_key(row.pk)),
         )
         seconds = time.monotonic() - begun
     services.store_shard(
         lease,
         shard,
         result.to_bytes(),
-        found=sum(len(tile.candidates) for tile in result.tiles),
+        found=sum(len(tile.candidates) + len(tile.judged) for tile in result.tiles),
         seconds=seconds,
     )

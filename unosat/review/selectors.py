@@ -13,7 +13,7 @@ from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.errors import NotFound
 from unosat.review import outlines
-from unosat.review.models import Building, Decision, ReviewedArea
+from unosat.review.models import Building, Decision, Footprint, ReviewedArea
 from unosat.scenes.models import WGS84
 
 
@@ -99,7 +99,15 @@ def feature_properties(row: Building, model: str) -> dict[str, Any]:
         "review": row.review,
         "source": row.source,
         "version": row.version,
+        **_known_as(footprint),
     }
+
+
+def _known_as(footprint: Footprint | None) -> dict[str, Any]:
+    """What the file of known outlines says of a building; nothing where it was detected."""
+    if footprint is None or not footprint.outline_id:
+        return {}
+    return {"outline_id": footprint.outline_id, "attributes": footprint.attributes}
 
 
 def feature(row: Building, model: str) -> dict[str, Any]:

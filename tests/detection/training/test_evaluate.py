@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from shapely import Polygon, box
 
 from detection.cli import main
-from detection.detector import ModelSpec, TileDetections
+from detection.detector import BoxGrades, ModelSpec, TileDetections
 from detection.errors import BadLabels
 from detection.grades import MODEL_GRADES
 from detection.training.chips import IGNORED_GRADE, Chip, LazyChip, burn
@@ -71,11 +72,31 @@ class CallsAllDestroyed:
             for one in NumberOracle(self.spec).predict(images, min_score=min_score)
         ]
 
+    def grade(
+        self, images: NDArray[np.uint8], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[BoxGrades]:
+        certain = np.array([0.0, 0.0, 0.0, 1.0], np.float32)
+        return [
+            replace(one, probabilities=np.tile(certain, (len(one.scores), 1)))
+            for one in NumberOracle(self.spec).grade(images, boxes)
+        ]
+
 
 @pytest.fixture(scope="module")
 def perfect() -> Evaluation:
     chips = [chip("a"), chip("b", HOUSES[:5], event="fire"), chip("c", [], event="fire")]
     return evaluate(NumberOracle(TILE_SPEC), [source(made) for made in chips])
+
+
+def test_with_the_outlines_given_only_the_grades_are_scored() -> None:
+    report = evaluate(NumberOracle(TILE_SPEC), [source(chip("a"))], outlines_given=True)
+    wrong = evaluate(CallsAllDestroyed(), [source(chip("a"))], outlines_given=True)
+
+    assert report.outlines_given
+    assert report.reports[ALL].scores["damaged_f1"].value == pytest.approx(1.0)
+    assert wrong.reports[ALL].scores["building_f1"].value == pytest.approx(1.0)
+    assert wrong.reports[ALL].scores["f1_no_damage"].value == 0.0
+    assert "only the grades are its own" in to_table(report)
 
 
 def test_a_detector_that_is_never_wrong_scores_one(perfect: Evaluation) -> None:

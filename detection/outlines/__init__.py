@@ -1,0 +1,1 @@
+"""Outlines of buildings that are known already: read, placed on the tiles, shifted, judged."""
