@@ -131,6 +131,23 @@ def test_boxes_masks_and_grades_are_those_of_the_other_engine_in_any_batch() -> 
 
 
 @installed
+def test_given_boxes_get_the_grades_of_the_other_engine() -> None:
+    from detection.backends.detectron2 import Detectron2Detector
+
+    folder = find_model(DEFAULT_MODEL)
+    ours = TorchvisionDetector(folder, device="cpu", dtype=torch.float32)
+    theirs = Detectron2Detector(folder, device="cpu", dtype=torch.float32)
+    boxes = [np.array([[8, 8, 40, 30], [60, 50, 200, 180]], np.float32), np.zeros((0, 4), "f4")]
+
+    pairs = list(zip(ours.grade(views(), boxes), theirs.grade(views(), boxes), strict=True))
+
+    assert [len(one.scores) for one, _ in pairs] == [2, 0]
+    for one, other in pairs:
+        assert np.allclose(one.scores, other.scores, atol=1e-4)
+        assert np.allclose(one.probabilities, other.probabilities, atol=1e-4)
+
+
+@installed
 def test_called_as_detectron2_calls_it_the_network_answers_the_same() -> None:
     from detection.backends.d2_network import build_network
     from detection.backends.quiet import without_old_warnings
