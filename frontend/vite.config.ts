@@ -16,6 +16,7 @@ export default defineConfig({
         upload: "src/entries/upload.tsx",
         scene: "src/entries/scene.ts",
         assessment: "src/entries/assessment.tsx",
+        trainingRun: "src/entries/trainingRun.ts",
       },
     },
   },

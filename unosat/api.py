@@ -46,7 +46,10 @@ for router in (scenes, assessments, review, exports, training):
 def refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
     """Answer every refusal in one shape: ``{"code": ..., "message": ...}``."""
     log.warning("refused", extra={"code": error.code, "why": str(error)})
-    return _answer(request, error.code, error.user_message, error.status)
+    answer = _answer(request, error.code, error.user_message, error.status)
+    for name, value in error.headers.items():
+        answer[name] = value
+    return answer
 
 
 @api.exception_handler(DetectionError)

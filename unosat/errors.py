@@ -10,11 +10,18 @@ class RefusedError(Exception):
         code: stable identifier for clients and tests; never reworded.
         user_message: one plain sentence saying what to do; no paths, no internals.
         status: the HTTP status to answer.
+        retry_after_seconds: when trying again can help; 0 if waiting does not.
     """
 
     code: ClassVar[str] = "refused"
     user_message: ClassVar[str] = "That cannot be done."
     status: ClassVar[int] = 409
+    retry_after_seconds: ClassVar[int] = 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer says to programs."""
+        return {"Retry-After": str(self.retry_after_seconds)} if self.retry_after_seconds else {}
 
 
 class NotFound(RefusedError):

@@ -45,10 +45,13 @@ class Refusals:
         log.warning("refused", extra={"code": error.code, "why": str(error)})
         body = {"code": error.code, "message": error.user_message}
         if request.path.startswith("/api/"):
-            return JsonResponse(body, status=error.status)
+            return JsonResponse(body, status=error.status, headers=error.headers)
         if isinstance(error, NotSignedIn):
             return redirect_to_login(request.get_full_path())
-        return render(request, "refused.html", body, status=error.status)
+        page = render(request, "refused.html", body, status=error.status)
+        for name, value in error.headers.items():
+            page[name] = value
+        return page
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("scenes/<uuid:scene_id>/state/", scenes.scene_state, name="scene_state"),
     path("scenes/<uuid:scene_id>/assessments/", assessments.of_scene, name="scene_assessments"),
     path("scenes/<uuid:scene_id>/analyse/", assessments.analyse, name="analyse"),
+    path("assessments/", assessments.all_assessments, name="assessments"),
     path("assessments/<uuid:assessment_id>/", assessments.assessment, name="assessment"),
     path("training/", training.training, name="training"),
     path("training/retrain/", training.retrain, name="retrain"),

@@ -75,6 +75,15 @@ UNOSAT_STORE = Path(env.str("UNOSAT_STORE", default=str(BASE_DIR / "var" / "stor
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
 
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": UNOSAT_REDIS_URL,
+        "KEY_PREFIX": "unosat",  # beside the queues in the same Redis: never clear() it
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},  # seconds
+    }
+}
+
 # --- background work: the database owns the state of every job, the queue only wakes workers
 CELERY_BROKER_URL = _celery_url(UNOSAT_REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -171,6 +180,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
+AUTHENTICATION_BACKENDS = ["unosat.accounts.throttle.Doorkeeper"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

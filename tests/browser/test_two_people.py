@@ -65,6 +65,16 @@ def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_sett
     kinds = Decision.objects.filter(building=building).order_by("number")
     assert [decision.kind for decision in kinds] == ["regrade", "accept"]
 
+    pick(mine, str(building.uid))
+    mine.wait_for_selector("[data-review=accepted][data-version='2']")
+    mine.click("[name=minor_damage]")
+    await_saved(mine)
+    theirs.click(".reject")
+    theirs.click("text=Leave it as it is now")
+    theirs.wait_for_selector("[data-review=regraded][data-version='3']")
+    building.refresh_from_db()
+    assert (building.version, building.grade) == (3, "minor_damage")
+
 
 def test_decisions_made_without_a_connection_survive_a_reload_and_are_sent(
     two: tuple[Page, Page, Building],

@@ -1,6 +1,7 @@
 """Uploads go on where they stopped, and a refusal says why."""
 
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -70,6 +71,7 @@ def test_an_upload_goes_on_after_a_reload_and_sends_no_chunk_twice(
     assert offsets[0] == CHUNK_BYTES
     assert Upload.objects.count() == 1
     assert page.get_attribute(".upload", "data-stage") == "ready"
+    assert Scene.objects.get().sha256 == sha256(file.read_bytes()).hexdigest()
 
 
 def test_what_is_no_geotiff_is_refused_with_a_reason_and_a_way_on(

@@ -169,3 +169,41 @@ def test_activating_from_a_stale_page_is_refused_and_says_so(assessment: Assessm
 
     assert "notice bad" in response.content.decode()
     assert ModelVersion.objects.get(active=True) == assessment.model_version
+
+
+def test_every_assessment_is_on_some_page_and_the_first_ones_lead_there(
+    assessment: Assessment,
+) -> None:
+    client = signed_in(assessment)
+    version = assessment.model_version
+    Assessment.objects.bulk_create(
+        Assessment(
+            organisation=assessment.organisation, scene=assessment.scene, model_version=version
+        )
+        for _ in range(60)
+    )
+    whole, of_scene = (
+        reverse("assessments"),
+        f"{reverse('assessments')}?scene={assessment.scene_id}",
+    )
+
+    assert f'href="{whole}"' in text_of(client, reverse("dashboard"))
+    assert f'href="{of_scene}"' in text_of(client, reverse("scene", args=[assessment.scene_id]))
+    for first, page in ((whole, f"{whole}?page=2"), (of_scene, f"{of_scene}&page=2")):
+        texts = [text_of(client, first), text_of(client, page)]
+        assert "1 to 50 of 61" in texts[0]
+        for row in Assessment.objects.all():
+            address = reverse("assessment", args=[row.pk])
+            assert sum(address in text for text in texts) == 1
+    theirs = signed_in(make_done_assessment(make_organisation()))
+    assert theirs.get(of_scene).status_code == 404
+    assert reverse("assessment", args=[assessment.pk]) not in text_of(theirs, whole)
+
+
+def test_a_list_that_refreshes_itself_gets_only_the_rows(assessment: Assessment) -> None:
+    client = signed_in(assessment)
+
+    answer = client.get(reverse("assessments"), headers={"HX-Request": "true"})
+
+    assert answer.content.strip().startswith(b'<div id="assessments"')
+    assert "HX-Request" in answer.headers["Vary"]

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from unosat.accounts import keys
+from unosat.accounts import keys, throttle
 from unosat.accounts.errors import CsrfFailed
 from unosat.accounts.models import Membership
 from unosat.errors import Forbidden, NotSignedIn
@@ -57,13 +57,14 @@ def actor_of(request: HttpRequest) -> Actor:
 
     Raises:
         NotSignedIn: neither a valid key nor a session.
+        TooManyAttempts: wrong keys came from this address again and again.
         CsrfFailed: a cookie without its token.
         Forbidden: the user belongs to no organisation.
     """
     known: Actor | None = getattr(request, _CACHED_AS, None)
     if known is None:
         header = request.headers.get("Authorization", "")
-        known = _by_key(header) if header else _by_session(request)
+        known = _by_key(request, header) if header else _by_session(request)
         setattr(request, _CACHED_AS, known)
     return known
 
@@ -89,10 +90,13 @@ def actor_for_user(user: User) -> Actor:
     )
 
 
-def _by_key(header: str) -> Actor:
+def _by_key(request: HttpRequest, header: str) -> Actor:
     scheme, _, text = header.partition(" ")
     key = keys.find(text.strip()) if scheme.lower() == "bearer" else None
-    if key is None:
+    if key is None:  # a right key is never shut out: its neighbours' mistakes are not its own
+        caller = throttle.address_of(request, "key")
+        throttle.check(caller)
+        throttle.note_failure(caller)
         raise NotSignedIn("unknown, expired or revoked key")
     return Actor(
         organisation_id=key.organisation_id,

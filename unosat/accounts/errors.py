@@ -17,3 +17,12 @@ class BadKeyRole(RefusedError):
     code = "bad_key_role"
     user_message = "A key can have the role partner or analyst."
     status = 400
+
+
+class TooManyAttempts(RefusedError):
+    """Somebody guesses passwords or keys, or has forgotten theirs."""
+
+    code = "too_many_attempts"
+    user_message = "Too many wrong attempts. Wait ten minutes, then try again."
+    status = 429
+    retry_after_seconds = 600

@@ -16,6 +16,7 @@ from unosat.assessments.services import AssessmentRequest
 
 router = Router(tags=["assessments"])
 
+MOST_ROWS = 10**9  # far more than there are; PostgreSQL takes no larger offset than 2**63
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -91,10 +92,14 @@ def list_assessments(
     request: HttpRequest,
     scene: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    offset: Annotated[int, Query(ge=0, le=MOST_ROWS)] = 0,
 ) -> list[Progress]:
-    """The organisation's assessments, newest first."""
-    rows = selectors.assessments(actor_of(request), scene_id=scene, limit=limit)
-    return [selectors.progress(row) for row in rows]
+    """The organisation's assessments, newest first, ``limit`` of them after the first ``offset``.
+
+    The last page is shorter than ``limit``.
+    """
+    rows = selectors.assessments(actor_of(request), scene_id=scene)
+    return [selectors.progress(row) for row in rows[offset : offset + limit]]
 
 
 @router.get("/assessments/{uuid:assessment_id}", response=AssessmentOut)

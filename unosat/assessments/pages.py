@@ -4,10 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.vary import vary_on_headers
 
 from unosat.accounts.actors import Actor, actor_of
 from unosat.assessments import known, selectors, services
@@ -18,6 +20,7 @@ from unosat.scenes import selectors as scene_selectors
 from unosat.scenes.models import Scene
 
 LATEST = 10
+PER_PAGE = 50
 NONE_YET = "None yet. Open an image that is ready, and press Analyse."
 NONE_OF_SCENE = "None yet."
 
@@ -36,6 +39,22 @@ def latest(request: HttpRequest) -> HttpResponse:
     """The part of the dashboard that refreshes itself."""
     actor = actor_of(request)
     return show(request, actor, "parts/assessments.html", _latest(actor))
+
+
+@require_GET
+@vary_on_headers("HX-Request")
+def all_assessments(request: HttpRequest) -> HttpResponse:
+    """Every assessment, or every one of an image, page by page; htmx refreshes the rows alone."""
+    actor = actor_of(request)
+    scene_id = _uuid(request.GET.get("scene", ""))
+    found = scene_selectors.scene(actor, scene_id) if scene_id else None
+    pages = Paginator(selectors.assessments(actor, scene_id=scene_id), PER_PAGE)
+    page = pages.get_page(request.GET.get("page"))
+    rows = [selectors.progress(row) for row in page]
+    listed = _listed(rows, request.get_full_path(), NONE_YET)
+    context = {"page": page, "scene": found} | listed
+    template = "parts/assessments.html" if request.headers.get("HX-Request") else "assessments.html"
+    return show(request, actor, template, context, section="events")
 
 
 @require_GET
@@ -102,15 +121,22 @@ def assessment(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
 
 
 def _latest(actor: Actor) -> dict[str, Any]:
-    rows = selectors.assessments(actor, limit=LATEST)
-    found = [selectors.progress(row) for row in rows]
-    return _listed(found, reverse("latest_assessments"), NONE_YET)
+    return _first(actor, None, LATEST, reverse("latest_assessments"), NONE_YET)
 
 
 def _of_scene(actor: Actor, found: Scene) -> dict[str, Any]:
-    rows = selectors.assessments(actor, scene_id=found.pk)
     url = reverse("scene_assessments", args=[found.pk])
-    return _listed([selectors.progress(row) for row in rows], url, NONE_OF_SCENE)
+    return _first(actor, found.pk, PER_PAGE, url, NONE_OF_SCENE)
+
+
+def _first(
+    actor: Actor, scene_id: UUID | None, count: int, refresh_url: str, none_yet: str
+) -> dict[str, Any]:
+    """The newest, and where the others are if there are more."""
+    rows = list(selectors.assessments(actor, scene_id=scene_id)[: count + 1])
+    listed = _listed([selectors.progress(row) for row in rows[:count]], refresh_url, none_yet)
+    others = reverse("assessments") + (f"?scene={scene_id}" if scene_id else "")
+    return listed | {"all_url": others if len(rows) > count else ""}
 
 
 def _listed(found: list[selectors.Progress], refresh_url: str, none_yet: str) -> dict[str, Any]:

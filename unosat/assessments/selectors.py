@@ -74,14 +74,12 @@ def topic(assessment_id: UUID) -> str:
     return f"assessment:{assessment_id}"
 
 
-def assessments(
-    actor: Actor, *, scene_id: UUID | None = None, limit: int = 50
-) -> QuerySet[Assessment]:
-    """The organisation's assessments, newest first, with what ``progress`` needs; one query."""
+def assessments(actor: Actor, *, scene_id: UUID | None = None) -> QuerySet[Assessment]:
+    """The organisation's assessments, newest first, with what ``progress`` needs; for slicing."""
     rows = _with_progress().filter(organisation_id=actor.organisation_id)
     if scene_id is not None:
         rows = rows.filter(scene_id=scene_id)
-    return rows.order_by("-created_at")[:limit]
+    return rows.order_by("-created_at", "pk")
 
 
 def assessment(actor: Actor, assessment_id: UUID) -> Assessment:

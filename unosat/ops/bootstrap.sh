@@ -94,7 +94,7 @@ front_end() {
   packages=$(hash_of frontend/package.json frontend/package-lock.json)
   if [ "$(cat frontend/node_modules/.installed 2>/dev/null)" != "$packages" ]; then
     echo "Installing front-end packages"
-    (cd frontend && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
+    (cd frontend && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
     echo "$packages" >frontend/node_modules/.installed
   fi
   sources=$(cd frontend && find . -path ./node_modules -prune -o -path ./dist -prune -o -type f -print0 |

@@ -63,8 +63,14 @@ def prepare_folders(var: Path) -> Folders:
     for folder in (folders.postgres, folders.sockets):
         _own(folder, account)
     for folder in (folders.redis, folders.logs):
-        folder.mkdir(mode=0o700, exist_ok=True)
+        private_folder(folder)
     return folders
+
+
+def private_folder(folder: Path) -> None:
+    """Create a folder that nobody but ourselves may enter, or make it one."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def reachable(folder: Path, account: str | None) -> bool:

@@ -25,7 +25,7 @@ from typing import TextIO
 from unosat.ops import broker, postgres, processes
 from unosat.ops.commands import QUEUES, beat_command, web_command, worker_command
 from unosat.ops.errors import AlreadyRunning, PortTaken, ServerDidNotStart, StartError
-from unosat.ops.folders import Folders, prepare_folders
+from unosat.ops.folders import Folders, prepare_folders, private_folder
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -117,8 +117,13 @@ def _lock(path: Path) -> Iterator[TextIO]:
 
 def _run(var: Path, lock: TextIO, stopping: threading.Event) -> None:
     host = os.environ.get("UNOSAT_HOST", LOOPBACK[0])
-    address = Address(host, _port(host))
+    with reserved_port(host) as port:
+        _run_at(Address(host, port), var, lock, stopping)
+
+
+def _run_at(address: Address, var: Path, lock: TextIO, stopping: threading.Event) -> None:
     folders = prepare_folders(var)
+    private_folder(var / "store")
     keys = load_secrets(var / "secrets.json")
     env = os.environ | made_environment(folders, keys, address)
     write_environment(var / "environment", env)
@@ -261,8 +266,13 @@ def answers(address: Address) -> bool:
         return False
 
 
-def _port(host: str) -> int:
-    """The port asked for, or the first free one.
+@contextlib.contextmanager
+def reserved_port(host: str) -> Iterator[int]:
+    """The port asked for, or the first free one; no other copy of the project gets it meanwhile.
+
+    A port stays free until the web process listens, some seconds later: two copies that start
+    together would choose the same one, and one of them would announce the other's page. So each
+    holds a name in the kernel's abstract space, which ends with its process.
 
     Raises:
         PortTaken: it is not free, or none is.
@@ -270,12 +280,22 @@ def _port(host: str) -> int:
     wanted = os.environ.get("UNOSAT_PORT")
     ports = [int(wanted)] if wanted else range(FIRST_PORT, LAST_PORT + 1)
     for port in ports:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((host, port))
-                return port
+        with socket.socket(socket.AF_UNIX) as claim:
+            try:
+                claim.bind(f"\0unosat {host}:{port}")
+                _must_be_free(host, port)
+            except OSError:
+                continue
+            yield port
+            return
     raise PortTaken(wanted or f"{FIRST_PORT} to {LAST_PORT}")
+
+
+def _must_be_free(host: str, port: int) -> None:
+    """Raise OSError if anybody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
 
 
 def _private_servers(folders: Folders, keys: dict[str, str]) -> list[Service]:

@@ -106,11 +106,15 @@ class Count(Schema):
 
 
 class FootprintsQuery(Schema):
-    """``bbox`` is "west,south,east,north" in degrees; ``cursor`` comes from ``next``."""
+    """``bbox`` is "west,south,east,north" in degrees; ``cursor`` comes from ``next``.
+
+    ``near`` is "longitude,latitude": the ``limit`` nearest come, nearest first, and no ``next``.
+    """
 
     bbox: str = ""
     review: ReviewState | None = None
     min_score: Annotated[float, Field(ge=0, le=1)] | None = None
+    near: str = ""
     cursor: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=2000)] = 500
 
@@ -132,6 +136,7 @@ def list_footprints(
         bbox=_bbox(query.bbox),
         review=query.review,
         min_score=query.min_score,
+        near=_place(query.near),
         after=query.cursor,
         limit=query.limit,
     )
@@ -227,6 +232,18 @@ def _bbox(text: str) -> tuple[float, float, float, float] | None:
     if not (-180 <= west <= east <= 360 and -90 <= south <= north <= 90):
         raise BadRequest("bbox")
     return west, south, east, north
+
+
+def _place(text: str) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        longitude, latitude = (float(number) for number in text.split(","))
+    except ValueError as error:
+        raise BadRequest("near") from error
+    if not (-180 <= longitude <= 360 and -90 <= latitude <= 90):
+        raise BadRequest("near")
+    return longitude, latitude
 
 
 def _area(area: ReviewedArea) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.contrib.gis.geos import Polygon
+from django.contrib.gis.db.models.functions import GeometryDistance
+from django.contrib.gis.geos import Point, Polygon
 from django.db.models import Count, F, FloatField, IntegerField, Q, QuerySet
 from django.db.models.functions import Cast, Floor
 
@@ -25,6 +26,8 @@ class Page:
         bbox: west, south, east, north, in degrees; None for all.
         review: only those in this state; None for all.
         min_score: only those at least so sure, and all that analysts added; None for all.
+        near: longitude and latitude: the nearest come first, and it is the only page; None for the
+            engine's order.
         after: the number of the last building of the page before; 0 for the first page.
         limit: at most so many.
     """
@@ -32,6 +35,7 @@ class Page:
     bbox: tuple[float, float, float, float] | None = None
     review: str | None = None
     min_score: float | None = None
+    near: tuple[float, float] | None = None
     after: int = 0
     limit: int = 500
 
@@ -55,11 +59,10 @@ def buildings(actor: Actor, assessment_id: UUID, page: Page) -> tuple[list[Build
         rows = rows.filter(review=page.review)
     if page.min_score is not None:
         rows = rows.filter(Q(score__gte=page.min_score) | Q(score__isnull=True))
-    found = list(
-        rows.select_related("footprint", "assessment__model_version").order_by("pk")[
-            : page.limit + 1
-        ]
-    )
+    rows = rows.select_related("footprint", "assessment__model_version")
+    if page.near:
+        return list(_nearest(rows, page.near)[: page.limit]), None
+    found = list(rows.order_by("pk")[: page.limit + 1])
     shown = found[: page.limit]
     return shown, shown[-1].pk if len(found) > page.limit else None
 
@@ -172,6 +175,11 @@ def reviewed_areas(actor: Actor, assessment_id: UUID) -> QuerySet[ReviewedArea]:
         .select_related("user")
         .order_by("made_at")
     )
+
+
+def _nearest(rows: QuerySet[Building], place: tuple[float, float]) -> QuerySet[Building]:
+    """Nearest first, in degrees as the spatial index measures: over one image that will do."""
+    return rows.order_by(GeometryDistance("outline", Point(*place, srid=WGS84)), "pk")
 
 
 def _area(row: Building) -> float:

@@ -7,6 +7,8 @@ import { Refused, post, remove, request } from "./client";
 import type { Assessment, Building, CountRow, Draft, ReviewedArea } from "./types";
 import type { Feature, FeatureCollection, Polygon } from "geojson";
 
+const LIST_LIMIT = 200;
+
 export interface Listed extends Candidate {
   readonly grade: Grade;
   readonly bounds: Bounds;
@@ -21,18 +23,40 @@ export const building = (id: string, uid: string): Promise<Building> =>
 
 export const counts = (id: string): Promise<CountRow[]> => request(`/assessments/${id}/counts`);
 
-/** One page of buildings, at most `limit`, inside `bounds` if given. */
-export async function listBuildings(
-  id: string,
-  options: { bounds?: Bounds; review?: "unreviewed"; minScore?: number; limit: number },
-): Promise<Listed[]> {
-  const query = new URLSearchParams({ limit: String(options.limit) });
-  if (options.bounds) query.set("bbox", options.bounds.join(","));
-  if (options.review) query.set("review", options.review);
-  if (options.minScore !== undefined) query.set("min_score", String(options.minScore));
-  const page = await request<FeatureCollection<Polygon>>(`/assessments/${id}/footprints?${query}`);
-  return page.features.map(listed);
+/** A page of buildings; `next` asks for the one after it and is null on the last. */
+export interface ListedPage {
+  readonly rows: readonly Listed[];
+  readonly next: string | null;
 }
+
+/** The first page of the buildings inside `bounds`. */
+export const listBuildings = (id: string, bounds: Bounds): Promise<ListedPage> =>
+  page(`/assessments/${id}/footprints?limit=${LIST_LIMIT}&bbox=${bounds.join(",")}`);
+
+export const listMore = (next: string): Promise<ListedPage> => page(next.replace(/^\/api\/v1/, ""));
+
+/** Those that nobody has looked at, nearest first, wherever they are; at most `limit`. */
+export async function unreviewedNear(
+  id: string,
+  [longitude, latitude]: readonly [number, number],
+  minScore: number,
+  limit: number,
+): Promise<readonly Listed[]> {
+  const query = new URLSearchParams({
+    review: "unreviewed",
+    near: `${longitude},${latitude}`,
+    min_score: String(minScore),
+    limit: String(limit),
+  });
+  return (await page(`/assessments/${id}/footprints?${query}`)).rows;
+}
+
+async function page(path: string): Promise<ListedPage> {
+  const { features, next } = await request<Page>(path);
+  return { rows: features.map(listed), next };
+}
+
+type Page = FeatureCollection<Polygon> & { next: string | null };
 
 function listed({ id, geometry, properties }: Feature<Polygon>): Listed {
   const fields = (properties ?? {}) as { grade: Grade; review?: string; score?: number | null };

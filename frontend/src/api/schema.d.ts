@@ -101,7 +101,9 @@ export interface paths {
         };
         /**
          * List Assessments
-         * @description The organisation's assessments, newest first.
+         * @description The organisation's assessments, newest first, ``limit`` of them after the first ``offset``.
+         *
+         *     The last page is shorter than ``limit``.
          */
         get: operations["unosat_assessments_api_list_assessments"];
         put?: never;
@@ -773,6 +775,8 @@ export interface components {
         /**
          * FootprintsQuery
          * @description ``bbox`` is "west,south,east,north" in degrees; ``cursor`` comes from ``next``.
+         *
+         *     ``near`` is "longitude,latitude": the ``limit`` nearest come, nearest first, and no ``next``.
          */
         FootprintsQuery: {
             /**
@@ -784,6 +788,11 @@ export interface components {
             review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | null;
             /** Min Score */
             min_score?: number | null;
+            /**
+             * Near
+             * @default
+             */
+            near: string;
             /**
              * Cursor
              * @default 0
@@ -1361,6 +1370,7 @@ export interface operations {
             query?: {
                 scene?: string | null;
                 limit?: number;
+                offset?: number;
             };
             header?: never;
             path?: never;
@@ -1455,6 +1465,7 @@ export interface operations {
                 bbox?: string;
                 review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | null;
                 min_score?: number | null;
+                near?: string;
                 cursor?: number;
                 limit?: number;
             };

@@ -57,13 +57,13 @@ function Areas({ session }: { session: Session }) {
 }
 
 function Listed({ session }: { session: Session }) {
-  const { listed, view, picked } = useStore(session.store);
+  const { listed, listGoesOn, view, picked } = useStore(session.store);
   const shown = (listed ?? []).filter(
     ({ review, score }) => review !== "unreviewed" || (score ?? 1) >= view.minScore,
   );
   return (
     <details class="fold" data-listed={listed === null ? "" : shown.length}>
-      <summary>Buildings in view ({listed === null ? "…" : shown.length})</summary>
+      <summary>Buildings in view ({listed === null ? "…" : `${shown.length}${listGoesOn ? "+" : ""}`})</summary>
       {shown.length === 0 && <p class="quiet">None here. Move the map, or lower the score.</p>}
       <ul class="rows">
         {shown.map((one) => (
@@ -82,6 +82,11 @@ function Listed({ session }: { session: Session }) {
           </li>
         ))}
       </ul>
+      {listGoesOn && (
+        <button type="button" onClick={() => void session.listMore()}>
+          Show more
+        </button>
+      )}
     </details>
   );
 }

@@ -13,11 +13,11 @@ export function nextToReview<C extends Candidate>(
   candidates: readonly C[],
   from: readonly [number, number],
   minScore: number,
-  except: string | null,
+  skip: ReadonlySet<string>,
 ): C | undefined {
   const open = candidates.filter(
     ({ uid, review, score }) =>
-      uid !== except && review === "unreviewed" && (score ?? 1) >= minScore,
+      !skip.has(uid) && review === "unreviewed" && (score ?? 1) >= minScore,
   );
   const away = (one: C): number => distanceM([...from], [...one.centre]);
   return open.reduce<C | undefined>(

@@ -80,6 +80,8 @@ export interface ReviewState {
   conflict: Conflict | null;
   areas: readonly ReviewedArea[];
   listed: readonly api.Listed[] | null;
+  /** Where the list goes on; null when it is whole. */
+  listGoesOn: string | null;
   message: Message | null;
   undoable: readonly { uid: string; decision: string }[];
   keysOn: boolean;
@@ -88,7 +90,7 @@ export interface ReviewState {
 
 export type Session = ReturnType<typeof createSession>;
 
-const LIST_LIMIT = 200;
+const NEAREST_AT_MOST = 2000; // what the server gives at once
 const COUNT_AGAIN_MS = 250;
 
 export function createSession(page: AssessmentPage) {
@@ -106,6 +108,7 @@ export function createSession(page: AssessmentPage) {
     conflict: null,
     areas: [],
     listed: null,
+    listGoesOn: null,
     message: null,
     undoable: [],
     keysOn: true,
@@ -146,8 +149,19 @@ export function createSession(page: AssessmentPage) {
   const refreshList = async (): Promise<void> => {
     if (!sight || store.now.progress?.state !== "done") return;
     try {
-      const bounds = sight.bounds();
-      store.set({ listed: await api.listBuildings(page.id, { bounds, limit: LIST_LIMIT }) });
+      const { rows, next } = await api.listBuildings(page.id, sight.bounds());
+      store.set({ listed: rows, listGoesOn: next });
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const listMore = async (): Promise<void> => {
+    const { listed, listGoesOn } = store.now;
+    if (!listed || !listGoesOn) return;
+    try {
+      const { rows, next } = await api.listMore(listGoesOn);
+      if (store.now.listed === listed) store.set({ listed: [...listed, ...rows], listGoesOn: next });
     } catch (error) {
       fail(error);
     }
@@ -183,6 +197,15 @@ export function createSession(page: AssessmentPage) {
     }
   };
 
+  const remember = (uid: string, decision: string): void =>
+    store.set({ undoable: [...store.now.undoable, { uid, decision }] });
+
+  /** What the server did not take cannot be undone. */
+  const forget = (drafts: readonly Draft[]): void => {
+    const gone = new Set(drafts.map(({ id }) => id));
+    store.set({ undoable: store.now.undoable.filter(({ decision }) => !gone.has(decision)) });
+  };
+
   const hearAnswer = (
     draft: Draft,
     answer: Exclude<Answer, { is: "unreachable" }>,
@@ -191,15 +214,20 @@ export function createSession(page: AssessmentPage) {
     if (answer.is === "saved") {
       if (draft.building === null) sight?.drop(draft.id);
       if (answer.building.version >= versionOf(answer.building.uid)) show(answer.building);
-      if (draft.kind === "add") void pick(answer.building.uid);
+      if (draft.kind === "add") {
+        remember(answer.building.uid, draft.id);
+        void pick(answer.building.uid);
+      }
       say(draft.kind === "undo" ? "Undone." : `Saved: ${KIND_NAMES[draft.kind]}.`);
     } else if (answer.is === "conflict") {
+      forget([draft, ...dropped]);
       show(answer.theirs);
       const draftToRedo = dropped.at(-1) ?? draft;
       const { theirs, message } = answer;
       store.set({ conflict: { draft: draftToRedo, theirs, message }, message: null });
       void pick(theirs.uid);
     } else {
+      forget([draft, ...dropped]);
       say(answer.message, true);
       if (draft.building !== null) void comeBack(draft.building);
       else sight?.drop(draft.id);
@@ -239,9 +267,7 @@ export function createSession(page: AssessmentPage) {
     };
     if (kind !== "undo") {
       show(foretell(building, draft));
-      store.set({
-        undoable: [...store.now.undoable, { uid: building.uid, decision: draft.id }],
-      });
+      remember(building.uid, draft.id);
     }
     outbox.add(draft);
   };
@@ -251,11 +277,9 @@ export function createSession(page: AssessmentPage) {
     const { picked, view } = store.now;
     store.set({ opening: true }); // a second key press must not decide on the same building again
     const from = picked ? middle(boundsOf(picked.outline)) : sight.centre();
-    const except = picked?.uid ?? null;
-    await refreshList();
-    const fresh = (store.now.listed ?? []).filter(({ uid }) => !versionOf(uid));
-    let found = nextToReview(fresh, from, view.minScore, except);
-    found ??= await anywhere(view.minScore, from, except);
+    const waiting = store.now.waiting.map(({ draft }) => draft.building);
+    const skip = new Set([picked?.uid, ...waiting].filter((uid) => uid != null));
+    const found = await nearest(from, view.minScore, skip);
     if (!found) {
       await pick(null);
       return say("Nothing is left to review at this score. Lower the score, or download the result.");
@@ -264,18 +288,19 @@ export function createSession(page: AssessmentPage) {
     await pick(found.uid);
   };
 
-  const anywhere = async (
-    minScore: number,
+  /** The server knows all of them; without a connection, the list of what is in view must do. */
+  const nearest = async (
     from: readonly [number, number],
-    except: string | null,
+    minScore: number,
+    skip: ReadonlySet<string>,
   ): Promise<api.Listed | undefined> => {
     try {
-      const all = await api.listBuildings(page.id, { review: "unreviewed", minScore, limit: 100 });
-      const waiting = new Set(store.now.waiting.map(({ draft }) => draft.building));
-      return nextToReview(all.filter(({ uid }) => !waiting.has(uid)), from, minScore, except);
+      const limit = Math.min(skip.size + 1, NEAREST_AT_MOST);
+      const all = await api.unreviewedNear(page.id, from, minScore, limit);
+      return nextToReview(all, from, minScore, skip);
     } catch (error) {
       fail(error);
-      return undefined;
+      return nextToReview(store.now.listed ?? [], from, minScore, skip);
     }
   };
 
@@ -439,6 +464,7 @@ export function createSession(page: AssessmentPage) {
     },
     refreshAreas,
     refreshList,
+    listMore,
     pick,
     next,
     decide,

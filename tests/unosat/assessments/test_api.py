@@ -14,6 +14,7 @@ from tests.unosat.makers import (
 )
 from unosat.assessments.models import Assessment
 from unosat.scenes.models import Scene
+from unosat.training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +84,21 @@ def test_only_ones_own_assessments_are_listed(scene: Scene, client: Client) -> N
 
     assert [row["id"] for row in client.get(ADDRESS).json()] == [str(mine.pk)]
     assert client.get(f"{ADDRESS}?scene={scene.pk}").json() == []
+
+
+def test_a_long_list_is_fetched_in_pages_that_miss_none(scene: Scene, client: Client) -> None:
+    version = ModelVersion.objects.get()
+    Assessment.objects.bulk_create(
+        Assessment(organisation=scene.organisation, scene=scene, model_version=version)
+        for _ in range(205)
+    )
+
+    pages = [client.get(f"{ADDRESS}?limit=200&offset={offset}").json() for offset in (0, 200, 400)]
+
+    assert [len(page) for page in pages] == [200, 5, 0]
+    seen = [row["id"] for page in pages for row in page]
+    newest_first = Assessment.objects.order_by("-created_at", "pk").values_list("pk", flat=True)
+    assert seen == [str(pk) for pk in newest_first]
 
 
 def test_what_is_done_cannot_be_cancelled(scene: Scene, client: Client) -> None:

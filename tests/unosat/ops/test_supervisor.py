@@ -1,26 +1,30 @@
 """make run's supervisor: what it starts, how it ends, and where the project may lie."""
 
-import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.copies import Copy, copy_project, lines_until, python_for
 from tests.live import PROJECT, free_port
 from unosat.ops import processes, supervisor
-from unosat.ops.folders import Folders, prepare_folders
+from unosat.ops.errors import PortTaken
+from unosat.ops.folders import Folders
 from unosat.ops.supervisor import Address, Service
 
-START_SECONDS = 120.0
+ANALYSIS_SECONDS = 240.0  # of the demonstration, on a machine that does much else
+AS_ROOT = os.geteuid() == 0
+ORDINARY = "daemon"  # an account, with a group of its name, on every Debian
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -102,38 +106,32 @@ def test_what_the_environment_says_stands(tmp_path: Path, monkeypatch: pytest.Mo
     assert made["UNOSAT_DATABASE_URL"].startswith("postgis://unosat:p@/")
 
 
+def test_copies_that_start_together_choose_different_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UNOSAT_PORT", raising=False)
+
+    with (
+        supervisor.reserved_port("127.0.0.1") as mine,
+        supervisor.reserved_port("127.0.0.1") as theirs,
+    ):
+        assert mine != theirs
+    with supervisor.reserved_port("127.0.0.1") as again:
+        assert again == mine
+
+
+def test_a_port_that_somebody_asked_for_is_not_exchanged_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("UNOSAT_PORT", str(free_port()))
+
+    with (
+        supervisor.reserved_port("127.0.0.1"),
+        pytest.raises(PortTaken),
+        supervisor.reserved_port("127.0.0.1"),
+    ):
+        pass
+
+
 # --- the whole, in a copy of the project -----------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A copy of the project, without anything that a start makes."""
-
-    project: Path
-    port: int
-
-    @contextlib.contextmanager
-    def start(self) -> Iterator[subprocess.Popen[str]]:
-        """Start the supervisor as ``make run`` does after its set-up; kill it if it still runs."""
-        foreign = ("UNOSAT_", "DJANGO_")
-        env = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
-        with subprocess.Popen(
-            [sys.executable, "-m", "unosat.ops.supervisor"],
-            cwd=self.project,
-            env=env | {"UNOSAT_PORT": str(self.port)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
 
 
 @pytest.fixture(scope="module")
@@ -142,66 +140,21 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     home = tmp_path_factory.mktemp("home")
     home.chmod(0o700)
     project = home / "a-long-name" / ("x" * max(1, 150 - len(str(home)) - 20)) / "project"
-    project.mkdir(parents=True)
     assert len(str(project)) >= 150
-    ignored = shutil.ignore_patterns("__pycache__", "node_modules", "*.safetensors")
-    for folder in ("unosat", "detection"):
-        shutil.copytree(PROJECT / folder, project / folder, ignore=ignored)
-    for weights in (PROJECT / "detection").rglob("*.safetensors"):
-        (project / weights.relative_to(PROJECT)).symlink_to(weights)
-    shutil.copy(PROJECT / "manage.py", project)
-    (project / "frontend").mkdir()
-    (project / "frontend" / "dist").symlink_to(PROJECT / "frontend" / "dist")
-    yield Copy(project, free_port())
-    folders = prepare_folders(project / "var")
-    for outside in {folders.postgres.parent, folders.sockets} - {project / "var"}:
-        shutil.rmtree(outside, ignore_errors=True)
+    copied = copy_project(project)
+    yield copied
+    copied.remove()
 
 
-def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
-    """What a process says, up to the line that begins with ``wanted``."""
-    assert process.stdout is not None
-    said: list[str] = []
-    for line in process.stdout:
-        said.append(line)
-        if line.startswith(wanted):
-            return said
-    raise AssertionError("it ended first:\n" + "".join(said))
-
-
-def processes_in(project: Path) -> list[str]:
-    """Command lines of the processes that belong to a copy of the project."""
-    folders = prepare_folders(project / "var")
-    marks = (str(project), str(folders.sockets), str(folders.postgres))
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            place = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if command and any(mark in command or place.startswith(mark) for mark in marks):
-            found.append(command)
-    return found
-
-
-def await_workers(project: Path) -> None:
-    """Return when every worker takes tasks."""
-    deadline = time.monotonic() + START_SECONDS
-    logs = [project / "var" / "log" / f"{queue}.log" for queue in ("ingest", "detect", "train")]
-    while not all(log.exists() and " ready." in log.read_text() for log in logs):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def nothing_left(project: Path, *, seconds: float) -> bool:
-    """Whether every process of a copy ends within some seconds."""
-    deadline = time.monotonic() + seconds
-    while (left := processes_in(project)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return not left
+@pytest.fixture
+def of_another_user() -> Iterator[Copy]:
+    """A second copy, which belongs to somebody who is not root and runs it as such."""
+    with tempfile.TemporaryDirectory(prefix="unosat-user-", dir="/tmp") as folder:
+        home = Path(folder)  # not below pytest's, which nobody else may enter
+        copied = replace(copy_project(home / "project"), port=None)
+        if AS_ROOT:
+            copied = replace(copied, account=ORDINARY, python=python_for(ORDINARY, home))
+        yield copied
 
 
 def test_ctrl_c_leaves_nothing_behind(copy: Copy) -> None:
@@ -210,12 +163,12 @@ def test_ctrl_c_leaves_nothing_behind(copy: Copy) -> None:
         with urllib.request.urlopen(f"{copy.url}accounts/login/") as page:  # noqa: S310
             assert page.status == 200
         assert said[-1].startswith(f"Open {copy.url}")
-        await_workers(copy.project)
+        copy.await_workers()
 
         process.send_signal(signal.SIGINT)
 
         assert process.wait(60) == 0
-    assert processes_in(copy.project) == []
+    assert copy.processes() == []
     written = (copy.project / "var" / "environment").stat()
     assert written.st_mode & 0o077 == 0
 
@@ -239,12 +192,12 @@ def test_the_second_start_is_quick_and_names_no_secret(copy: Copy) -> None:
 def test_after_a_kill_nothing_is_left_and_the_next_start_works(copy: Copy) -> None:
     with copy.start() as process:
         lines_until(process, "Open ")
-        assert len(processes_in(copy.project)) > 3
+        assert len(copy.processes()) > 3
 
         process.kill()
         process.wait()
 
-        assert nothing_left(copy.project, seconds=20)
+        assert copy.ends(seconds=20)
     with copy.start() as process:
         lines_until(process, "Open ")
 
@@ -255,7 +208,48 @@ def test_after_a_kill_nothing_is_left_and_the_next_start_works(copy: Copy) -> No
         assert answer.strip() == f"Already running: {copy.url}"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    assert processes_in(copy.project) == []
+    assert copy.processes() == []
+
+
+@pytest.mark.timeout(900)
+def test_an_ordinary_user_s_copy_runs_beside_it_and_analyses_its_demonstration(
+    copy: Copy, of_another_user: Copy
+) -> None:
+    with copy.start(), of_another_user.start() as process:
+        said = "".join(lines_until(process, "Open "))
+        url, key = found_in(said, r"Open (\S+)"), found_in(said, r"(unosat_\S+)")
+        with urllib.request.urlopen(f"{url}accounts/login/") as page:  # noqa: S310
+            assert page.status == 200
+        assert url != copy.url
+
+        await_analysis(f"{url}api/v1/assessments", key)
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert of_another_user.processes() == []
+        assert len(copy.processes()) > 3
+    assert (of_another_user.project / "var" / "store").stat().st_mode & 0o077 == 0
+
+
+def found_in(text: str, pattern: str) -> str:
+    found = re.search(pattern, text)
+    assert found, text
+    return found[1]
+
+
+def await_analysis(url: str, key: str) -> None:
+    """Return when the only assessment is done and has found buildings."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})  # noqa: S310
+    deadline = time.monotonic() + ANALYSIS_SECONDS
+    while True:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            (row,) = json.load(answer)
+        if row["state"] == "done":
+            assert row["footprints_found"] > 0
+            return
+        assert row["state"] not in {"failed", "cancelled"}, row["failure_message"]
+        assert time.monotonic() < deadline, row
+        time.sleep(0.5)
 
 
 # --- set-up ----------------------------------------------------------------------------------

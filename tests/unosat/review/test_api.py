@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import morecantile
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from detection.grades import Grade
@@ -130,6 +131,25 @@ def test_footprints_can_be_asked_for_by_place_score_and_review(
     assert count("review=unreviewed") == 2
     assert count("min_score=0.95") == 0
     assert client.get(f"{address(row)}/footprints?bbox=1,2,x,4").status_code == 400
+
+
+def test_the_nearest_unreviewed_building_is_found_wherever_it_lies(client: Client) -> None:
+    user = User.objects.get()
+    many = make_done_assessment(user.membership.organisation, houses=120)
+    (*decided, last) = many.buildings.order_by("pk")
+    Building.objects.filter(pk__in=[one.pk for one in decided]).update(review="accepted", version=1)
+    place = f"near={WEST},{NORTH}"
+
+    def asked(query: str) -> dict[str, Any]:
+        answer: dict[str, Any] = client.get(f"{address(many)}/footprints?{query}").json()
+        return answer
+
+    found = asked(f"{place}&review=unreviewed&limit=1")
+    assert [one["id"] for one in found["features"]] == [str(last.uid)]
+    nearest = asked(f"{place}&limit=3")
+    assert [one["id"] for one in nearest["features"]] == [str(one.uid) for one in decided[:3]]
+    assert nearest["next"] is None
+    assert client.get(f"{address(many)}/footprints?near=1,2,3").status_code == 400
 
 
 def test_counts_are_grouped_for_the_legend(row: Assessment, client: Client) -> None:
