@@ -35,7 +35,8 @@ class Shift:
 def gradients(picture: NDArray[Any]) -> NDArray[np.complex64]:
     """Differences across (real) and down (imaginary), shape (H, W), of a picture of (H, W)."""
     down, right = np.gradient(picture.astype(np.float32))
-    field: NDArray[np.complex64] = (right + 1j * down).astype(np.complex64)
+    field = np.empty(picture.shape, np.complex64)
+    field.real, field.imag = right, down
     return field
 
 
