@@ -6,24 +6,28 @@ there, in a window of its own around it, with coarser pixels if it is larger tha
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, floor
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry import Polygon
 
 from detection.detector import BoxGrader, BoxGrades, TileDetections
 from detection.errors import UnreadableRaster
-from detection.footprints import DECIMALS, SCENE_EDGE_PX, Candidate, rounded
+from detection.footprints import DECIMALS, SCENE_EDGE_PX, rounded
 from detection.georef import GeoTile
-from detection.outlines.book import LEAST_SEEN, Book, Reason
+from detection.outlines.book import LEAST_SEEN, Book, Reason, central_tiles
 from detection.outlines.offsets import BlockShift, measure_shift
 from detection.planning import ScenePlan
 from detection.results import Judged
+from detection.tiling import TileLayout
 
 # A detection of which at least so much is covered by known outlines is of one of them: not new.
 KNOWN_SHARE = 0.3
 ROOM_OF_ITS_OWN = 1.25  # side of an outline's own window, if it is larger than a tile, in sides
+TILES_IN_MEMORY = 256  # a row or two of a large scene, with the outlines in it
 SLIMMEST_PX = 1.0  # a box is widened to it: nothing can be pooled from less
 
 Pixels = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -56,15 +60,12 @@ class Judgement:
     Attributes:
         judged: those that are its to judge and that it could.
         missed: number and reason of those that it could not.
-        shift: how far outlines lie off here.
-        outlines: shape (N,), every known outline that meets the tile, where its roof should be,
-            in model pixels of the scene.
+        shift: how far outlines lie off here; None where there are none.
     """
 
-    judged: tuple[Judged, ...]
-    missed: tuple[tuple[int, Reason], ...]
-    shift: BlockShift | None
-    outlines: NDArray[np.object_]
+    judged: tuple[Judged, ...] = ()
+    missed: tuple[tuple[int, Reason], ...] = ()
+    shift: BlockShift | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +115,42 @@ def missed_outlines(book: Book, index: int, reason: Reason) -> tuple[tuple[int, 
     return tuple((number, reason) for number, home, _ in book.of_tile(index) if home == index)
 
 
-def new_ones(candidates: Sequence[Candidate], outlines: NDArray[np.object_]) -> list[Candidate]:
-    """The candidates that are not known outlines seen again; all in model pixels of the scene."""
-    if not len(outlines) or not candidates:
-        return list(candidates)
-    polygons = np.array([one.polygon for one in candidates], dtype=object)
-    tree = shapely.STRtree(outlines)
-    covered = np.zeros(len(polygons))
-    for number, polygon in enumerate(polygons):
-        near = outlines[tree.query(polygon, predicate="intersects")]
-        if len(near):
-            covered[number] = polygon.intersection(shapely.union_all(near)).area / polygon.area
-    return [one for one, share in zip(candidates, covered, strict=True) if share < KNOWN_SHARE]
+class KnownGround:
+    """Where known buildings stand, to tell which detections are new.
+
+    Asked of buildings that are merged already: a sliver that one tile saw of a known building would
+    pass for a new one.
+    """
+
+    def __init__(self, layout: TileLayout, book: Book) -> None:
+        self._layout = layout
+        self._book = book
+        self._shifts: dict[int, BlockShift] = {}
+        self._around = lru_cache(maxsize=TILES_IN_MEMORY)(self._read)
+
+    def learn(self, shift: BlockShift | None) -> None:
+        """Take the shift of a tile; before anything that lies in the tile is asked for."""
+        if shift:
+            self._shifts[shift.tile] = shift
+
+    def is_new(self, outline: Polygon) -> bool:
+        """Whether known outlines cover but little of a building, in model pixels of the scene."""
+        left, top, right, bottom = outline.bounds
+        centre = np.array([[(left + right) / 2, (top + bottom) / 2]])
+        known, tree = self._around(int(central_tiles(self._layout, centre)[0]))
+        near = known[tree.query(outline, predicate="intersects")]
+        if not len(near):
+            return True
+        covered = outline.intersection(shapely.union_all(near)).area
+        return bool(covered < KNOWN_SHARE * outline.area)
+
+    def _read(self, tile: int) -> tuple[NDArray[np.object_], shapely.STRtree]:
+        drawn = np.array([shape for _, _, shape in self._book.of_tile(tile)], dtype=object)
+        shift = self._shifts.get(tile)
+        if shift is not None:
+            move = np.array([shift.right_px, shift.down_px])
+            drawn = shapely.transform(drawn, lambda xy: xy + move)
+        return drawn, shapely.STRtree(drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +162,7 @@ class _Tile:
     inside: list[_Case]
     alone: list[_Case]
     missed: list[tuple[int, Reason]]
-    outlines: NDArray[np.object_]
+    met: int
 
     @classmethod
     def of(cls, plan: ScenePlan, book: Book, look: Look) -> "_Tile":
@@ -154,7 +179,7 @@ class _Tile:
         )
         move = np.array([shift.right_px, shift.down_px])
         outlines = shapely.transform(drawn, lambda xy: xy + move)
-        sorted_out = cls(look, shift, [], [], [], outlines)
+        sorted_out = cls(look, shift, [], [], [], len(met))
         for (number, home, _), outline in zip(met, outlines, strict=True):
             if home == look.index:
                 sorted_out._sort(number, outline.bounds)
@@ -186,8 +211,7 @@ class _Tile:
         return Judgement(
             tuple(sorted(judged, key=lambda one: one.number)),
             tuple(sorted(missed)),
-            self.shift if self.inside or self.alone else None,
-            self.outlines,
+            self.shift if self.met else None,
         )
 
 

@@ -27,7 +27,7 @@ from detection.footprints import (
 )
 from detection.georef import GeoTile
 from detection.grades import MODEL_GRADES
-from detection.judging import Judgement, Look, Pixels, judge, missed_outlines, new_ones
+from detection.judging import Judgement, KnownGround, Look, Pixels, judge, missed_outlines
 from detection.merging import Merged, merge_rows
 from detection.outlines.book import Book, Reason, open_book
 from detection.outlines.offsets import EVIDENCE_SCORE, BlockShift
@@ -352,19 +352,18 @@ def _trace_batch(plan: ScenePlan, looked: "Future[_Looked]") -> list[TileResult]
 def _trace_tile(
     plan: ScenePlan, pixels: _TilePixels, found: TileDetections, known: Judgement | None
 ) -> list[Candidate]:
-    """Outlines of what was detected; beside known outlines only if asked for, and only new ones."""
+    """Outlines of what was detected; beside known outlines only if that was asked for."""
     if pixels.valid is None or (plan.outlines and not plan.outlines.also_detect):
         return []
     if known is not None:
         found = found.at_least(plan.options.min_score or 0.0)
     tile = plan.layout.tile(pixels.index)
-    candidates = trace(found, tile, pixels.valid, index=pixels.index)
-    return new_ones(candidates, known.outlines) if known is not None else candidates
+    return trace(found, tile, pixels.valid, index=pixels.index)
 
 
 # --- judging known outlines
 
-_NOTHING_KNOWN = Judgement((), (), None, np.zeros(0, dtype=object))
+_NOTHING_KNOWN = Judgement()
 _Judges = Callable[[list[_TilePixels], list[TileDetections]], dict[int, Judgement]]
 _Looked = tuple[list[_TilePixels], list[TileDetections], dict[int, Judgement]]
 
@@ -438,15 +437,15 @@ def _merge_tiles(
     judged: list[TileResult] = []
     with ExitStack() as opened:
         known = _enter_book(plan, book, opened)
+        ground = KnownGround(plan.layout, known) if known else None
         for merged in merge_rows(plan.layout, _candidates(_rows(plan, tiles), judged)):
-            for one in merged:
-                footprint = locate(one)
-                if footprint is not None:
-                    yield footprint
-            if known:
-                for tile in judged:
+            for tile in judged:
+                if known and ground:
+                    ground.learn(tile.shift)
                     yield from (locate.known(known, one, tile.shift) for one in tile.judged)
             judged.clear()
+            new = merged if ground is None else [o for o in merged if ground.is_new(o.outline)]
+            yield from (found for found in map(locate, new) if found is not None)
 
 
 def _candidates(

@@ -239,9 +239,7 @@ def _choose_tiles(placed: list[_Placed], placing: Placing) -> None:
     whole, visible = bounds[:, 2:] - bounds[:, :2], seen[:, 2:] - seen[:, :2]
     share = visible.prod(axis=1) / np.maximum(whole.prod(axis=1), 1e-9)
     centres = (seen[:, :2] + seen[:, 2:]) / 2
-    columns = _most_central(centres[:, 0], layout.lefts, layout.tile(0).width, grid.width)
-    rows = _most_central(centres[:, 1], layout.tops, layout.tile(0).height, grid.height)
-    tiles = rows * len(layout.lefts) + columns
+    tiles = central_tiles(layout, centres)
     too_large = visible.max(axis=1) > LARGEST_TILES * layout.tile_px
     for number, one in enumerate(placed):
         if share[number] < LEAST_SEEN:
@@ -260,6 +258,23 @@ def _is_in(area: BaseGeometry | None, lonlat: BaseGeometry | None) -> bool:
     if area is None or lonlat is None:
         return area is None
     return bool(area.intersects(lonlat.representative_point()))
+
+
+def central_tiles(layout: TileLayout, centres: NDArray[np.float64]) -> NDArray[np.intp]:
+    """For each place, the tile in which it lies most centrally.
+
+    Args:
+        layout: the tiles.
+        centres: shape (N, 2): column and row in model pixels of the scene.
+
+    Returns:
+        Shape (N,): numbers of tiles.
+    """
+    size, grid = layout.tile(0), layout.grid
+    columns = _most_central(centres[:, 0], layout.lefts, size.width, grid.width)
+    rows = _most_central(centres[:, 1], layout.tops, size.height, grid.height)
+    tiles: NDArray[np.intp] = rows * len(layout.lefts) + columns
+    return tiles
 
 
 def _most_central(

@@ -120,7 +120,7 @@ def _must_be_degrees(crs: object) -> None:
 def _single(feature: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A feature for each polygon: a Building has one outline. The rest is told at planning."""
     geometry = feature.get("geometry") or {}
-    kept = {name: feature[name] for name in ("id", "properties") if name in feature}
+    kept: dict[str, Any] = {name: feature[name] for name in ("id", "properties") if name in feature}
     parts: Sequence[BaseGeometry | None] = [None]
     if geometry.get("type") in {"Polygon", "MultiPolygon"}:
         parts = _parts(geometry) or [None]

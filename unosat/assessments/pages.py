@@ -116,6 +116,7 @@ def assessment(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
         "event": found.event,
         "page": page,
         "download_url": f"/api/v1/assessments/{row.pk}/download",
+        "omissions_url": f"/api/v1/assessments/{row.pk}/not-analysed",
     }
     return show(request, actor, "assessment.html", context, section="events")
 

@@ -158,6 +158,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/not-analysed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Not Analysed
+         * @description The given outlines that have no grade, as CSV: place in the file, id, reason.
+         *
+         *     404 until the assessment is done, and where no outlines were given to it.
+         */
+        get: operations["unosat_assessments_api_not_analysed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/footprints": {
         parameters: {
             query?: never;
@@ -742,6 +764,10 @@ export interface components {
             ] | null;
             /** Warnings */
             warnings: string[];
+            /** Outlines Given */
+            outlines_given: number | null;
+            /** Outlines Judged */
+            outlines_judged: number | null;
             /**
              * Created At
              * Format: date-time
@@ -755,6 +781,9 @@ export interface components {
         /**
          * AssessmentIn
          * @description Which scene to analyse; ``min_score`` left out is the model's own.
+         *
+         *     ``outlines`` is a GeoJSON FeatureCollection of building polygons, longitude first: each gets a
+         *     grade, and only those, unless ``also_detect`` is true. At most 100,000 and 16 MB.
          */
         AssessmentIn: {
             /**
@@ -771,6 +800,15 @@ export interface components {
              * @default
              */
             name: string;
+            /** Outlines */
+            outlines?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Also Detect
+             * @default false
+             */
+            also_detect: boolean;
         };
         /**
          * FootprintsQuery
@@ -1456,6 +1494,26 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AssessmentOut"];
                 };
+            };
+        };
+    };
+    unosat_assessments_api_not_analysed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -203,7 +203,7 @@ def test_the_form_and_the_api_take_outlines(client: Client, actor: Actor, scene:
     from django.contrib.auth.models import User
     from django.core.files.uploadedfile import SimpleUploadedFile
 
-    client.force_login(User.objects.get(pk=actor.user_id))
+    client.force_login(User.objects.get(pk=str(actor.user_id)))
 
     sent = SimpleUploadedFile("osm.geojson", SENT)
     page = client.post(f"/scenes/{scene.pk}/analyse/", {"outlines": sent, "also_detect": "on"})
