@@ -51,10 +51,11 @@ ROW_HOUSES = [box(196, 10 + 12 * n, 212, 22 + 12 * n) for n in range(18)]
 TOWN = [L_SHAPE, HOSPITAL, COURTYARD, *ROW_HOUSES]
 
 
-def in_pixels(footprint: Footprint, transform: Affine = UTM) -> BaseGeometry:
+def in_pixels(footprint: Footprint, transform: Affine = UTM) -> Polygon:
     inverse = ~transform
     matrix = np.array([[inverse.a, inverse.b], [inverse.d, inverse.e]])
     offset = np.array([inverse.c, inverse.f])
+    assert isinstance(footprint.outline, Polygon)
     return shapely.transform(footprint.outline, lambda xy: xy @ matrix.T + offset)
 
 
