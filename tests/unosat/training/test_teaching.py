@@ -40,7 +40,7 @@ WRONG = {
     Grade.DESTROYED: Grade.NO_DAMAGE,
 }
 SCENE_PX, SEED = 1300, 8  # 598 m
-DAMAGE = (0.86, 0.01, 0.01, 0.12)
+DAMAGE = (0.88, 0.01, 0.01, 0.10)
 TAUGHT = ((0, 0, 190), (0, 400, 190))  # left, top, right in metres; as tall as need be
 EXAMINED = (400, 5, 590, 590)  # at least 210 m from the others
 CORRECTIONS = 100
