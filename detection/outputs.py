@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -132,15 +133,11 @@ def write_omissions(output: Path, omissions: Iterable[tuple[int, str, Reason]]) 
     Raises:
         BadOutput: it cannot be written.
     """
-    path = omissions_path(output)
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-            unfinished = Path(folder) / path.name
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(omissions_csv(omissions))
-            unfinished.replace(path)
-    except OSError as error:
-        raise BadOutput(f"{path.name}: {error}") from error
+    with (
+        _appearing_whole(omissions_path(output)) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        file.writelines(omissions_csv(omissions))
 
 
 class _Line:
@@ -188,11 +185,17 @@ def write_footprints(path: Path, footprints: Iterable[Footprint], metadata: dict
         BadOutput: unknown ending, or the file cannot be written.
     """
     check_output(path)
-    suffix = path.suffix.lower()
+    with _appearing_whole(path) as unfinished:
+        _WRITERS[unfinished.suffix](unfinished, footprints, metadata)
+
+
+@contextmanager
+def _appearing_whole(path: Path) -> Iterator[Path]:
+    """Where to write a file, its ending in small letters, that is moved to ``path`` once whole."""
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-            unfinished = Path(folder) / f"{path.stem}{suffix}"
-            _WRITERS[suffix](unfinished, footprints, metadata)
+            unfinished = Path(folder) / f"{path.stem}{path.suffix.lower()}"
+            yield unfinished
             unfinished.replace(path)
     except (OSError, pyogrio.errors.DataSourceError, pa.ArrowException) as error:
         raise BadOutput(f"{path.name}: {error}") from error

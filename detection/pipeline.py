@@ -512,21 +512,8 @@ class _Locator:
         lonlat = cut_at_antimeridian(Polygon(np.column_stack([lon, lat])))
         if self.area is not None and not self.area.intersects(lonlat.representative_point()):
             return None
-        probabilities = merged.probabilities
-        likeliest = int(np.argmax(probabilities))
         area, _ = WGS84.polygon_area_perimeter(lon, lat)
-        return Footprint(
-            id=uuid5(IDENTITY, f"{self.plan.run_sha256} {merged.outline.wkb_hex}"),
-            outline=Polygon(ground),
-            lonlat=round_lonlat(lonlat),
-            grade=MODEL_GRADES[likeliest],
-            score=merged.score,
-            grade_score=probabilities[likeliest],
-            probabilities=probabilities,
-            area_m2=round(abs(area), 1),
-            clipped=merged.clipped,
-            model=self.plan.model.label,
-        )
+        return self._footprint(merged.outline.wkb_hex, Polygon(ground), lonlat, area, merged)
 
     def known(self, book: Book, judged: Judged, shift: BlockShift | None) -> Footprint:
         """A known outline with its grade: as it was drawn, or moved to where its roof is."""
@@ -536,22 +523,35 @@ class _Locator:
             move = np.array([shift.right_px, shift.down_px])
             pixels = shapely.transform(pixels, lambda xy: xy + move)
             lonlat = shapely.transform(pixels, self._to_lonlat)
-        probabilities = judged.probabilities
-        likeliest = int(np.argmax(probabilities))
         area, _ = WGS84.geometry_area_perimeter(shapely.orient_polygons(lonlat))
-        name = f"{self.plan.run_sha256} outline {drawn.number} {drawn.lonlat.wkb_hex}"
+        name = f"outline {drawn.number} {drawn.lonlat.wkb_hex}"
+        ground = shapely.transform(pixels, self.plan.grid.to_ground)
+        known = KnownAs(drawn.outline_id, drawn.attributes)
+        return self._footprint(name, ground, lonlat, area, judged, known)
+
+    def _footprint(
+        self,
+        name: str,
+        ground: Polygon | MultiPolygon,
+        lonlat: Polygon | MultiPolygon,
+        area_m2: float,
+        said: Merged | Judged,
+        known: KnownAs | None = None,
+    ) -> Footprint:
+        """A building in the scene's CRS and in degrees; ``name`` is its own within the run."""
+        likeliest = int(np.argmax(said.probabilities))
         return Footprint(
-            id=uuid5(IDENTITY, name),
-            outline=shapely.transform(pixels, self.plan.grid.to_ground),
+            id=uuid5(IDENTITY, f"{self.plan.run_sha256} {name}"),
+            outline=ground,
             lonlat=round_lonlat(lonlat),
             grade=MODEL_GRADES[likeliest],
-            score=judged.score,
-            grade_score=probabilities[likeliest],
-            probabilities=probabilities,
-            area_m2=round(abs(area), 1),
-            clipped=judged.clipped,
+            score=said.score,
+            grade_score=said.probabilities[likeliest],
+            probabilities=said.probabilities,
+            area_m2=round(abs(area_m2), 1),
+            clipped=said.clipped,
             model=self.plan.model.label,
-            known=KnownAs(drawn.outline_id, drawn.attributes),
+            known=known,
         )
 
     def _to_lonlat(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -311,10 +311,10 @@ def _find_work(
     """Tiles to look at, the number of those known to be empty, and the outlines to judge."""
     wanted = _inside(layout, area)
     blocks = scene.blocks_present()
-    size = scene.block_shape
+    complete, size = bool(blocks.all()), scene.block_shape
 
     def may_hold_pixels(index: int) -> bool:
-        return bool(blocks.all()) or _has_block(scene.grid, layout, index, blocks, size)
+        return complete or _has_block(scene.grid, layout, index, blocks, size)
 
     known = None
     if outlines:
