@@ -24,6 +24,7 @@ from detection.outputs import (
     write_omissions,
 )
 from detection.pipeline import (
+    BeforeScene,
     DetectionOptions,
     DetectionResult,
     KnownOutlines,
@@ -32,7 +33,7 @@ from detection.pipeline import (
     not_analysed,
 )
 from detection.raster import BandOrder
-from detection.weights import DEFAULT_MODEL, find_model
+from detection.weights import DEFAULT_MODEL, DEFAULT_PAIR_MODEL, find_model
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,12 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, help="ends in .geojson, .gpkg, .fgb or .parquet"
     )
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="model folder, or name of a shipped one"
+        "--before", type=Path, metavar="BEFORE.tif", help="GeoTIFF from before, to compare with"
+    )
+    parser.add_argument(
+        "--model",
+        help=f"model folder, or name of a shipped one; {DEFAULT_MODEL}, or {DEFAULT_PAIR_MODEL} "
+        "with --before, unless given",
     )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
@@ -130,7 +136,8 @@ def _detect(args: argparse.Namespace) -> int:
         min_score=args.min_score, bands=BandOrder.parse(args.bands) if args.bands else None
     )
     area = read_area(args.area) if args.area else None
-    detector = load_detector(find_model(args.model), device=args.device, engine=args.backend)
+    model = args.model or (DEFAULT_PAIR_MODEL if args.before else DEFAULT_MODEL)
+    detector = load_detector(find_model(model), device=args.device, engine=args.backend)
     with _known(args) as outlines:
         with _bar() as bar:
             result = detect_scene(
@@ -139,6 +146,7 @@ def _detect(args: argparse.Namespace) -> int:
                 options,
                 area=area,
                 outlines=outlines,
+                before=BeforeScene(args.before) if args.before else None,
                 on_progress=_shown_on(bar),
             )
         metadata = describe(result.plan, result.counts, time=datetime.now(UTC))
@@ -179,6 +187,12 @@ def _say(result: DetectionResult, output: Path) -> None:
     warnings = list(result.plan.warnings)
     if missed:
         warnings.append(f"The file is damaged: {missed} of its tiles could not be analysed.")
+    without = result.counts.without_before
+    if without:
+        warnings.append(
+            f"The image before shows nothing of {without} of {result.counts.read} tiles; there the "
+            "image after was judged alone."
+        )
     warnings += _about_outlines(result, output)
     for sentence in warnings:
         print(f"Warning: {sentence}", file=sys.stderr)

@@ -187,6 +187,37 @@ class OutlinesElsewhere(DetectionError):
     )
 
 
+class BeforeElsewhere(DetectionError):
+    """The image before shows other ground than the image after."""
+
+    code = "before_elsewhere"
+    user_message = (
+        "The image before does not show the place of the image after. Choose another one, or leave "
+        "it out."
+    )
+
+
+class BeforeTooFarOff(DetectionError):
+    """The two images of a pair lie farther apart than can be put right."""
+
+    code = "before_too_far_off"
+    user_message = (
+        "The image before lies more than 15 m off the image after, so that buildings would be "
+        "compared with their neighbours. Register the two images to each other, or leave the "
+        "image before out."
+    )
+
+
+class WrongModel(DetectionError):
+    """A model for pairs was given one image, or the other way round."""
+
+    code = "wrong_model"
+    user_message = (
+        "This model does not fit the images: one kind takes an image from before and one from "
+        "after the disaster, the other only the one from after. Choose another model."
+    )
+
+
 class BadOutput(DetectionError):
     """The output cannot be written as asked."""
 

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str
         time: when the analysis ended, with its time zone.
     """
     known = {"outlines": _describe_outlines(plan, counts)} if plan.outlines else {}
+    before = {"before": _describe_before(plan, counts)} if plan.before else {}
     return {
         "note": PRELIMINARY,
         "engine": __version__,
@@ -64,8 +65,51 @@ def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str
         },
         "time": time.isoformat(timespec="seconds"),
         "warnings": list(plan.warnings),
+        **before,
         **known,
     }
+
+
+def _describe_before(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
+    """Which image it was, and how it was laid under each tile; metres east and north."""
+    assert plan.before is not None  # noqa: S101 - for the type checker
+    shifts = sorted(counts.before, key=lambda one: one.tile)
+    east, north = _moved_m(plan, [(s.tile, s.right_px, s.down_px) for s in shifts])
+    places = lonlat_outlines(plan.layout, [one.tile for one in shifts])
+    return {
+        "name": plan.before.name,
+        "sha256": plan.before.sha256,
+        "pixel_size_m": [round(length, 4) for length in plan.before.pixel_size_m],
+        "measured": plan.before.measured,
+        "tiles_without": counts.without_before,
+        "shifts": [
+            {
+                "bounds": [round(value, 7) for value in place.bounds],
+                "measured": shift.measured,
+                "east_m": east[number],
+                "north_m": north[number],
+                "sureness": shift.sureness,
+                "shown": shift.shown,
+            }
+            for number, (shift, place) in enumerate(zip(shifts, places, strict=True))
+        ],
+    }
+
+
+def _moved_m(
+    plan: ScenePlan, moves: Sequence[tuple[int, float, float]]
+) -> tuple[list[float], list[float]]:
+    """Metres east and north of moves in model pixels, each from the middle of a tile."""
+    tiles = [plan.layout.tile(index) for index, _, _ in moves]
+    middles = np.array([(t.col_off + t.width / 2, t.row_off + t.height / 2) for t in tiles])
+    middles = middles.reshape(-1, 2)
+    moved = middles + np.array([move[1:] for move in moves]).reshape(-1, 2)
+    to_degrees = to_lonlat(plan.grid.crs)
+    start = to_degrees.transform(*plan.grid.to_ground(middles).T)
+    end = to_degrees.transform(*plan.grid.to_ground(moved).T)
+    azimuth, _, length = WGS84.inv(*start, *end)
+    east, north = length * np.sin(np.radians(azimuth)), length * np.cos(np.radians(azimuth))
+    return (np.round(east, 2) + 0.0).tolist(), (np.round(north, 2) + 0.0).tolist()
 
 
 def _describe_outlines(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
@@ -89,26 +133,18 @@ def _describe_outlines(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
 def _describe_shifts(plan: ScenePlan, counts: TileCounts) -> list[dict[str, Any]]:
     shifts = sorted(counts.outlines.shifts, key=lambda one: one.tile)
     places = lonlat_outlines(plan.layout, [one.tile for one in shifts])
-    to_degrees = to_lonlat(plan.grid.crs)
-    described = []
-    for shift, place in zip(shifts, places, strict=True):
-        tile = plan.layout.tile(shift.tile)
-        middle = np.array([tile.col_off + tile.width / 2, tile.row_off + tile.height / 2])
-        ends = np.stack([middle, middle + np.array([shift.right_px, shift.down_px])])
-        lon, lat = to_degrees.transform(*plan.grid.to_ground(ends).T)
-        azimuth, _, length = WGS84.inv(lon[0], lat[0], lon[1], lat[1])
-        east, north = length * np.sin(np.radians(azimuth)), length * np.cos(np.radians(azimuth))
-        described.append(
-            {
-                "bounds": [round(value, 7) for value in place.bounds],
-                "outlines": shift.outlines,
-                "measured": shift.measured,
-                "east_m": round(float(east), 2) + 0.0,
-                "north_m": round(float(north), 2) + 0.0,
-                "sureness": shift.sureness,
-            }
-        )
-    return described
+    east, north = _moved_m(plan, [(s.tile, s.right_px, s.down_px) for s in shifts])
+    return [
+        {
+            "bounds": [round(value, 7) for value in place.bounds],
+            "outlines": shift.outlines,
+            "measured": shift.measured,
+            "east_m": east[number],
+            "north_m": north[number],
+            "sureness": shift.sureness,
+        }
+        for number, (shift, place) in enumerate(zip(shifts, places, strict=True))
+    ]
 
 
 def omissions_path(output: Path) -> Path:

@@ -15,6 +15,7 @@ from pyproj import Transformer
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from detection.before import BeforeImage, BeforeScene, PairShift, open_before
 from detection.detector import BoxGrader, Detector, TileDetections
 from detection.errors import EmptyImage, ModelUnavailable, UnreadableRaster
 from detection.footprints import (
@@ -38,6 +39,7 @@ from detection.planning import (
     lonlat_outlines,
     plan_scene,
     plan_shards,
+    read_after,
 )
 from detection.raster import WGS84, Scene, open_scene, to_lonlat
 from detection.results import (
@@ -52,6 +54,7 @@ from detection.results import (
 from detection.tiling import Shard
 
 __all__ = [
+    "BeforeScene",
     "DetectionOptions",
     "DetectionResult",
     "KnownOutlines",
@@ -89,7 +92,7 @@ class DetectionResult:
     counts: TileCounts
 
 
-def detect_shard(
+def detect_shard(  # noqa: PLR0913 (each is asked for on its own, by name)
     path: Path | str,
     plan: ScenePlan,
     shard: Shard,
@@ -97,6 +100,7 @@ def detect_shard(
     on_tile: Progress | None = None,
     *,
     book: Path | None = None,
+    before: Path | str | None = None,
 ) -> ShardResult:
     """Look at one part of a scene. Doing it again gives the same bytes.
 
@@ -108,11 +112,12 @@ def detect_shard(
         on_tile: told before each batch and after each tile how many are done; what it raises
             (``Cancelled``, say) stops the work once the model is done with its batch.
         book: that ``plan_scene`` wrote, where the plan has known outlines.
+        before: the image before, where the plan has one.
 
     Raises:
-        DetectionError: the image, the outlines or the model cannot be used.
+        DetectionError: an image, the outlines or the model cannot be used.
     """
-    tiles = list(_detect(path, plan, shard, detector, on_tile, book=book))
+    tiles = list(_detect(_Files(path, before, book), plan, shard, detector, on_tile))
     return ShardResult(shard, tuple(tiles), _count(plan, tiles))
 
 
@@ -154,13 +159,14 @@ def not_analysed(
             yield number, opened.outline_id(number), reason
 
 
-def detect_scene(
+def detect_scene(  # noqa: PLR0913 (each is asked for on its own, by name)
     path: Path | str,
     detector: Detector,
     options: DetectionOptions = DetectionOptions(),  # noqa: B008 (frozen)
     *,
     area: BaseGeometry | None = None,
     outlines: KnownOutlines | None = None,
+    before: BeforeScene | None = None,
     on_progress: Progress | None = None,
 ) -> DetectionResult:
     """Find the damaged buildings of one image, or judge those whose outlines are known.
@@ -172,11 +178,12 @@ def detect_scene(
     """
     if options.batch_size is None:
         options = replace(options, batch_size=detector.batch_size)
-    plan = plan_scene(path, detector.spec, options, area=area, outlines=outlines)
+    plan = plan_scene(path, detector.spec, options, area=area, outlines=outlines, before=before)
     everything = Shard(0, 0, plan.layout.batch_count)
     outcomes: list[TileResult] = []
     book = outlines.book if outlines else None
-    with closing(_detect(path, plan, everything, detector, on_progress, book=book)) as tiles:
+    files = _Files(path, before.path if before else None, book)
+    with closing(_detect(files, plan, everything, detector, on_progress)) as tiles:
         footprints = list(_merge_tiles(plan, _noting(tiles, outcomes), book))
     return DetectionResult(plan, footprints, total_counts(plan, [_count(plan, outcomes)]))
 
@@ -196,6 +203,15 @@ def total_counts(plan: ScenePlan, counts: Iterable[TileCounts]) -> TileCounts:
 # --- detecting: a reader thread ahead of the model, a tracing thread behind it
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a shard reads from."""
+
+    after: Path | str
+    before: Path | str | None
+    book: Path | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _TilePixels:
     """One tile, read. Without pixels where it is empty or damaged."""
@@ -204,16 +220,47 @@ class _TilePixels:
     outcome: Outcome
     image: NDArray[np.uint8] | None = None
     valid: NDArray[np.bool_] | None = None
+    before: PairShift | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """The open images of a plan; read by one thread."""
+
+    plan: ScenePlan
+    after: Scene
+    before: BeforeImage | None
+
+    def tile(self, index: int) -> _TilePixels:
+        """One tile, as the model takes it."""
+        tile = self.plan.layout.tile(index)
+        try:
+            pixels, valid = read_after(self.after, self.plan, tile, tile.width, tile.height)
+            if not valid.any():
+                return _TilePixels(index, "empty")
+            if self.before is None:
+                return _TilePixels(index, "read", pixels, valid)
+            under, shift = self.before.under(tile, index, (pixels, valid))
+        except UnreadableRaster:
+            if self.after.is_remote:  # a network fault is not damage: the shard must be tried again
+                raise
+            return _TilePixels(index, "not_analysed")
+        return _TilePixels(index, "read", np.concatenate([under, pixels]), valid, shift)
+
+    def window(self, window: GeoTile, width: int, height: int) -> Pixels:
+        """Any part of the model's grid, resampled, as the model takes it."""
+        pixels, valid = read_after(self.after, self.plan, window, width, height)
+        if self.before is None:
+            return pixels, valid
+        return np.concatenate([self.before.read(window, width, height), pixels]), valid
 
 
 def _detect(
-    path: Path | str,
+    files: _Files,
     plan: ScenePlan,
     shard: Shard,
     detector: Detector,
     on_tile: Progress | None,
-    *,
-    book: Path | None,
 ) -> Generator[TileResult]:
     """Every tile of a shard that holds work, in ascending order, each as soon as it is traced."""
     work = plan.work_indexes
@@ -229,7 +276,7 @@ def _detect(
             on_tile(done, total)
 
     batches = [batch for batch in batches if batch]
-    look = _look(path, plan, batches, detector, tell, book=book)
+    look = _look(files, plan, batches, detector, tell)
     with closing(look) as results:  # threads and file end now, not when a traceback is let go of
         for result in results:
             done += 1
@@ -238,13 +285,11 @@ def _detect(
 
 
 def _look(
-    path: Path | str,
+    files: _Files,
     plan: ScenePlan,
     batches: list[list[int]],
     detector: Detector,
     ask: Callable[[], None],
-    *,
-    book: Path | None,
 ) -> Generator[TileResult]:
     """Read ahead, look, trace behind; ``ask`` may stop it before a batch is given to the model.
 
@@ -255,11 +300,11 @@ def _look(
     model = ThreadPoolExecutor(1, "look")
     tracer = ThreadPoolExecutor(1, "trace")
     with ExitStack() as opened:
-        scene = opened.enter_context(open_scene(path, plan.options.bands))
-        _check_same(scene, plan)
-        judges = _judges(plan, detector, scene, reader, _enter_book(plan, book, opened))
+        images = _enter_images(plan, files, opened)
+        book = _enter_book(plan, files.book, opened)
+        judges = _judges(plan, detector, images, reader, book)
         try:
-            reads = deque(reader.submit(_read_batch, scene, plan, b) for b in batches[:READ_AHEAD])
+            reads = deque(reader.submit(_read_batch, images, b) for b in batches[:READ_AHEAD])
             traces: deque[Future[list[TileResult]]] = deque()
             for number in range(len(batches)):
                 ask()
@@ -267,7 +312,7 @@ def _look(
                 traces.append(tracer.submit(_trace_batch, plan, looked))
                 if number + READ_AHEAD < len(batches):
                     ahead = batches[number + READ_AHEAD]
-                    reads.append(reader.submit(_read_batch, scene, plan, ahead))
+                    reads.append(reader.submit(_read_batch, images, ahead))
                 if len(traces) == UNDER_WAY:
                     yield from traces.popleft().result()
             for left in traces:
@@ -287,26 +332,20 @@ def _enter_book(plan: ScenePlan, book: Path | None, opened: ExitStack) -> Book |
     return opened.enter_context(open_book(book, plan.outlines.contents))
 
 
-def _check_same(scene: Scene, plan: ScenePlan) -> None:
+def _enter_images(plan: ScenePlan, files: _Files, opened: ExitStack) -> _Images:
+    scene = opened.enter_context(open_scene(files.after, plan.options.bands))
     if (scene.grid.width, scene.grid.height) != (plan.scene.width, plan.scene.height):
         raise UnreadableRaster("the file is not the one that was planned")
+    if plan.before is None:
+        return _Images(plan, scene, None)
+    if files.before is None:
+        raise ValueError("the plan has an image before: say where it is")
+    laid = open_before(files.before, plan.before, plan.grid, plan.model_pixel_m)
+    return _Images(plan, scene, opened.enter_context(laid))
 
 
-def _read_batch(scene: Scene, plan: ScenePlan, indexes: list[int]) -> list[_TilePixels]:
-    return [_read_tile(scene, plan, index) for index in indexes]
-
-
-def _read_tile(scene: Scene, plan: ScenePlan, index: int) -> _TilePixels:
-    tile = plan.layout.tile(index)
-    try:
-        pixels, valid = _read_pixels(scene, plan, tile, tile.width, tile.height)
-    except UnreadableRaster:
-        if scene.is_remote:  # a network fault is not damage: the shard must be tried again
-            raise
-        return _TilePixels(index, "not_analysed")
-    if not valid.any():
-        return _TilePixels(index, "empty")
-    return _TilePixels(index, "read", pixels, valid)
+def _read_batch(images: _Images, indexes: list[int]) -> list[_TilePixels]:
+    return [images.tile(index) for index in indexes]
 
 
 def _look_at(
@@ -343,7 +382,13 @@ def _trace_batch(plan: ScenePlan, looked: "Future[_Looked]") -> list[TileResult]
         said = known.get(tile.index, _NOTHING_KNOWN)
         results.append(
             TileResult(
-                tile.index, tile.outcome, tuple(candidates), said.judged, said.missed, said.shift
+                tile.index,
+                tile.outcome,
+                tuple(candidates),
+                said.judged,
+                said.missed,
+                said.shift,
+                tile.before,
             )
         )
     return results
@@ -369,7 +414,11 @@ _Looked = tuple[list[_TilePixels], list[TileDetections], dict[int, Judgement]]
 
 
 def _judges(
-    plan: ScenePlan, detector: Detector, scene: Scene, reader: ThreadPoolExecutor, book: Book | None
+    plan: ScenePlan,
+    detector: Detector,
+    images: _Images,
+    reader: ThreadPoolExecutor,
+    book: Book | None,
 ) -> _Judges | None:
     """What judges the known outlines of a batch; None where the plan has none."""
     if book is None:
@@ -378,7 +427,7 @@ def _judges(
         raise ModelUnavailable(f"{detector.spec.label} cannot judge given outlines")
 
     def read(window: GeoTile, width: int, height: int) -> Pixels:  # no two threads read a file
-        return reader.submit(_read_pixels, scene, plan, window, width, height).result()
+        return reader.submit(images.window, window, width, height).result()
 
     def judges(pixels: list[_TilePixels], found: list[TileDetections]) -> dict[int, Judgement]:
         looks, reasons = [], {}
@@ -402,11 +451,6 @@ def _judges(
 _REASONS: dict[Outcome, Reason] = {"empty": "nodata", "not_analysed": "damaged"}
 
 
-def _read_pixels(scene: Scene, plan: ScenePlan, window: GeoTile, width: int, height: int) -> Pixels:
-    pixels, valid = scene.read(plan.native_window(window), width=width, height=height)
-    return plan.stretch.apply(pixels, valid), valid
-
-
 def _count(plan: ScenePlan, tiles: list[TileResult]) -> TileCounts:
     outcomes = [tile.outcome for tile in tiles]
     missed = [tile.index for tile in tiles if tile.outcome == "not_analysed"]
@@ -415,6 +459,7 @@ def _count(plan: ScenePlan, tiles: list[TileResult]) -> TileCounts:
         outcomes.count("empty"),
         tuple(_bounds(outline) for outline in lonlat_outlines(plan.layout, missed)),
         sum((_count_outlines(tile) for tile in tiles), OutlineCounts()),
+        tuple(tile.before for tile in tiles if tile.before),
     )
 
 

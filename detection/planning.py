@@ -17,8 +17,9 @@ from rasterio.windows import Window
 from shapely.geometry import MultiPolygon, Polygon, mapping
 from shapely.geometry.base import BaseGeometry
 
+from detection.before import BeforePlan, BeforeScene, Pixels, plan_before
 from detection.detector import ModelSpec
-from detection.errors import EmptyImage, ModelUnavailable, UnreadableRaster
+from detection.errors import EmptyImage, UnreadableRaster, WrongModel
 from detection.footprints import cut_at_antimeridian
 from detection.georef import GeoTile, SceneGrid
 from detection.outlines.book import Contents, Placing, open_book, write_book
@@ -106,6 +107,7 @@ class ScenePlan:
         empty_tiles: how many tiles inside the area were seen to be empty without reading them.
         warnings: sentences for the person.
         outlines: the known outlines that are to be judged; None: buildings are found.
+        before: how the image before is read; None: there is none.
     """
 
     scene_name: str
@@ -121,6 +123,7 @@ class ScenePlan:
     empty_tiles: int
     warnings: tuple[str, ...]
     outlines: OutlinePlan | None = None
+    before: BeforePlan | None = None
 
     @property
     def model_pixel_m(self) -> float:
@@ -154,6 +157,8 @@ class ScenePlan:
         options = self.describe_options()
         del options["batch_size"]  # how the work was done, not what was asked for
         parts: list[Any] = [self.scene_sha256, self.model.sha256, options]
+        if self.before:
+            parts.append(asdict(self.before) | {"name": ""})
         if self.outlines:  # how they are reported is not what is found
             parts += [self.outlines.contents.sha256, self.outlines.also_detect]
         text = json.dumps(parts, sort_keys=True)
@@ -183,6 +188,7 @@ class ScenePlan:
             "options": asdict(self.options),
             "stretch": asdict(self.stretch),
             "outlines": asdict(self.outlines) if self.outlines else None,
+            "before": asdict(self.before) if self.before else None,
         }
         return json.dumps(data, sort_keys=True)
 
@@ -199,10 +205,11 @@ class ScenePlan:
             "options": DetectionOptions(
                 **data["options"], bands=BandOrder(**bands) if bands else None
             ),
-            "stretch": Stretch(*(tuple(data["stretch"][end]) for end in ("low", "high"))),
+            "stretch": _stretch_from_json(data["stretch"]),
             "work": tuple((first, last) for first, last in data["work"]),
             "warnings": tuple(data["warnings"]),
             "outlines": _outlines_from_json(data.get("outlines")),
+            "before": _before_from_json(data.get("before")),
         }
         return cls(**data)
 
@@ -214,6 +221,7 @@ def plan_scene(  # noqa: PLR0913 (each is asked for on its own, by name)
     *,
     area: BaseGeometry | None = None,
     outlines: KnownOutlines | None = None,
+    before: BeforeScene | None = None,
     scene_sha256: str | None = None,
     scene_name: str | None = None,
 ) -> ScenePlan:
@@ -225,15 +233,16 @@ def plan_scene(  # noqa: PLR0913 (each is asked for on its own, by name)
         options: what is None in them is decided here.
         area: look only inside it; polygons in longitude and latitude.
         outlines: judge these instead of looking for buildings.
+        before: the image to compare with; a model for pairs needs it, another takes none.
         scene_sha256: of the file, where it is known; needed where ``path`` is text.
         scene_name: for people; None: the file's name.
 
     Raises:
-        DetectionError: the image cannot be used.
-        ModelUnavailable: the model wants an image from before as well.
+        DetectionError: an image cannot be used.
+        WrongModel: the model is for pairs and there is none, or the other way round.
     """
-    if spec.input_kind != "after":
-        raise ModelUnavailable(f"{spec.label} needs an image from before as well")
+    if (spec.input_kind == "before_after") != (before is not None):
+        raise WrongModel(f"{spec.label} takes {spec.input_kind}")
     tile_px = options.tile_px or spec.tile_px
     overlap_px = min(OVERLAP_PX, tile_px // 4) if options.overlap_px is None else options.overlap_px
     options = replace(
@@ -248,7 +257,7 @@ def plan_scene(  # noqa: PLR0913 (each is asked for on its own, by name)
         grid = _model_grid(scene, spec.pixel_size_m)
         layout = _layout(grid, options)
         work, empty, known = _find_work(scene, layout, area, outlines)
-        return ScenePlan(
+        plan = ScenePlan(
             scene_name=scene_name or Path(path).name,
             scene_sha256=scene_sha256 or hash_file(Path(path)),
             scene=scene.grid,
@@ -263,6 +272,23 @@ def plan_scene(  # noqa: PLR0913 (each is asked for on its own, by name)
             warnings=scene.warnings,
             outlines=known,
         )
+        return _with_before(plan, scene, before) if before else plan
+
+
+def read_after(scene: Scene, plan: ScenePlan, window: GeoTile, width: int, height: int) -> Pixels:
+    """Part of the model's grid as the model sees it, 8 bits, resampled; and what is valid."""
+    pixels, valid = scene.read(plan.native_window(window), width=width, height=height)
+    return plan.stretch.apply(pixels, valid), valid
+
+
+def _with_before(plan: ScenePlan, scene: Scene, wanted: BeforeScene) -> ScenePlan:
+    tiles = [plan.layout.tile(index) for index in _spread(sorted(plan.work_indexes))]
+
+    def look(tile: GeoTile) -> Pixels:
+        return read_after(scene, plan, tile, tile.width, tile.height)
+
+    before, said = plan_before(wanted, plan.grid, tiles, look, pixel_m=plan.model_pixel_m)
+    return replace(plan, before=before, warnings=plan.warnings + said)
 
 
 def plan_shards(
@@ -336,6 +362,23 @@ def _write_outlines(outlines: KnownOutlines, placing: Placing) -> OutlinePlan:
 
 def _outlines_from_json(data: dict[str, Any] | None) -> OutlinePlan | None:
     return OutlinePlan(**data | {"contents": Contents(**data["contents"])}) if data else None
+
+
+def _before_from_json(data: dict[str, Any] | None) -> BeforePlan | None:
+    if not data:
+        return None
+    return BeforePlan(
+        **data
+        | {
+            "bands": BandOrder(**data["bands"]),
+            "pixel_size_m": tuple(data["pixel_size_m"]),
+            "stretch": _stretch_from_json(data["stretch"]),
+        }
+    )
+
+
+def _stretch_from_json(data: dict[str, Any]) -> Stretch:
+    return Stretch(tuple(data["low"]), tuple(data["high"]))
 
 
 def _inside(layout: TileLayout, area: BaseGeometry | None) -> list[int]:

@@ -17,9 +17,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Geod, Transformer
 from pyproj.exceptions import ProjError
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from detection.errors import (
@@ -34,6 +37,7 @@ from detection.georef import SceneGrid
 SMALLEST_PIXEL_M, LARGEST_PIXEL_M = 0.05, 1.5
 PIXEL_SIZE_TOLERANCE = 0.02  # a "5 cm" image has pixels of 4.998 cm
 WGS84 = Geod(ellps="WGS84")
+MUCH_FINER = 2.0  # an image with so many pixels in one of the grid's is averaged, not sampled
 BASELINE_PX = 100  # pixel size is measured over this many pixels: over one, rounding shows
 # No file beside the image is looked for, and no image can name another as its overviews.
 GDAL_OPTIONS: dict[str, str | int] = {
@@ -147,6 +151,30 @@ class Scene:
             raise UnreadableRaster(f"{window}: {error}") from error
         return np.broadcast_to(pixels, (3, *shape)), valid
 
+    @contextmanager
+    def laid_on(self, grid: SceneGrid) -> "Iterator[LaidScene]":
+        """The same image on another grid, warped as it is read.
+
+        Raises:
+            UnsupportedCrs: its CRS and the grid's cannot be brought together.
+        """
+        nodata, colours = self._dataset.nodata, self._dataset.colorinterp
+        finer = math.prod(self.pixel_size_m) < math.prod(measure_pixel(grid)) / MUCH_FINER
+        options = {
+            "crs": grid.crs,
+            "transform": grid.transform,
+            "width": grid.width,
+            "height": grid.height,
+            "resampling": Resampling.average if finer else Resampling.bilinear,
+            "add_alpha": nodata is None and ColorInterp.alpha not in colours,
+        }
+        try:
+            warped = WarpedVRT(self._dataset, **options)
+        except (RasterioError, CPLE_BaseError) as error:
+            raise UnsupportedCrs(str(error)) from error
+        with warped:
+            yield LaidScene(grid, self.bands, warped)
+
     def blocks_present(self) -> NDArray[np.bool_]:
         """Which storage blocks of the file hold data, shape (block rows, block columns)."""
         block_height, block_width = self.block_shape
@@ -196,6 +224,66 @@ class Scene:
         )
         covered: NDArray[np.bool_] = (masks > 127).any(axis=0)
         return covered
+
+
+@dataclass(frozen=True)
+class LaidScene:
+    """An open image on a grid that is not its own.
+
+    Attributes:
+        grid: the pixels it is read in.
+        bands: which bands are read.
+    """
+
+    grid: SceneGrid
+    bands: BandOrder
+    _warped: WarpedVRT = field(repr=False)
+
+    @property
+    def is_plain_colour(self) -> bool:
+        """Whether it is colour in 8 bits, which needs no stretch."""
+        return self._warped.dtypes[0] == "uint8" and not self.bands.is_panchromatic
+
+    def read(
+        self, window: Window, *, width: int, height: int
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Read part of the grid; as ``Scene.read``, but blocks that are absent come as zeros."""
+        bands = [self.bands.red] if self.bands.is_panchromatic else list(self.bands.indexes)
+        shape = (height, width)
+        try:
+            with rasterio.Env(**GDAL_OPTIONS):
+                pixels = self._warped.read(bands, window=window, out_shape=(len(bands), *shape))
+                mask = self._mask(window, shape)
+        except (RasterioError, CPLE_BaseError) as error:
+            raise UnreadableRaster(f"{window}: {error}") from error
+        return np.broadcast_to(pixels, (3, *shape)), mask
+
+    def _mask(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        last = self._warped.count
+        if self._warped.colorinterp[-1] == ColorInterp.alpha:  # in the numbers of its own type
+            shown = self._warped.read(last, window=window, out_shape=shape) > 0
+        else:
+            shown = self._warped.dataset_mask(window=window, out_shape=shape) > 0
+        mask: NDArray[np.bool_] = shown
+        return mask
+
+
+def overlaps(one: SceneGrid, other: SceneGrid) -> bool:
+    """Whether two grids may have ground in common: whether the boxes around them do."""
+    try:
+        bounds = transform_bounds(one.crs, other.crs, *_bounds(one))
+    except (RasterioError, CPLE_BaseError, ProjError):
+        return False  # one lies outside the other's map
+    left, bottom, right, top = _bounds(other)
+    return bool(bounds[0] < right and bounds[2] > left and bounds[1] < top and bounds[3] > bottom)
+
+
+def _bounds(grid: SceneGrid) -> tuple[float, float, float, float]:
+    """Least x and y, greatest x and y."""
+    wide, high = float(grid.width), float(grid.height)
+    corners = grid.to_ground(np.array([[0.0, 0.0], [wide, 0.0], [wide, high], [0.0, high]]))
+    (left, bottom), (right, top) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return left, bottom, right, top
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How far one picture must be moved to lie on another: correlation by Fourier. numpy only.
+"""How far one picture must be moved to lie on another: correlation by Fourier. No images here.
 
 Two pictures of one grid are compared at every whole shift up to a limit, and the best is refined
 between pixels. ``best_shift`` correlates as they are, which suits maps of what is there;
@@ -10,9 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 Picture = NDArray[np.floating[Any]] | NDArray[np.complexfloating[Any, Any]]
 NEAR_PX = 6  # around the peak; what lies farther away tells how high chance alone would reach
+# Wholly whitened, the grid that JPEG leaves in two images fits best unmoved. Measured as in
+# ``detection.before``: an exponent of 1 finds fewer shifts surely, 0.5 more wrong ones.
+WHITENING = 0.7
+SMOOTH_PX = 1.0
 FLATTEST = 1e-3  # share of the mean strength below which a frequency is noise
 
 
@@ -47,7 +52,7 @@ def best_shift(fixed: Picture, moving: Picture, *, most_px: int, whiten: bool = 
         fixed: shape (H, W), real or complex; zero where nothing is known.
         moving: the same shape.
         most_px: the largest shift looked for, in pixels, along either axis.
-        whiten: let every frequency count the same (phase correlation).
+        whiten: let frequencies count nearly alike (phase correlation), the highest least.
     """
     return peak_of(agreement(fixed, moving, most_px=most_px, whiten=whiten))
 
@@ -61,16 +66,23 @@ def agreement(
         Shape (2 most_px + 1, 2 most_px + 1): row and column ``most_px`` stand for no shift; in
         standard deviations from the mean.
     """
-    shape = tuple(_fast_length(length + most_px) for length in fixed.shape)
-    spectrum = np.fft.fft2(fixed, shape) * np.conj(np.fft.fft2(moving, shape))
+    shape = tuple(fft.next_fast_len(length + most_px) for length in fixed.shape)
+    spectrum = fft.fft2(fixed, shape) * np.conj(fft.fft2(moving, shape))
     if whiten:
         strength = np.abs(spectrum)
-        spectrum = spectrum / np.maximum(strength, FLATTEST * max(float(strength.mean()), 1e-12))
-    whole = np.fft.ifft2(spectrum).real
+        least = FLATTEST * max(float(strength.mean()), 1e-12)
+        spectrum *= _low_pass(shape) / np.maximum(strength, least) ** WHITENING
+    whole = fft.ifft2(spectrum).real
     side = np.arange(-most_px, most_px + 1)
-    near: NDArray[np.float64] = whole[np.ix_(side % shape[0], side % shape[1])]
+    near = whole[np.ix_(side % shape[0], side % shape[1])].astype(np.float64)
     spread = float(near.std())
     return (near - near.mean()) / spread if spread > 0 else np.zeros_like(near)
+
+
+def _low_pass(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Dampens what only noise and compression tell apart, shape as given."""
+    down, across = (np.exp(-2 * (np.pi * SMOOTH_PX * fft.fftfreq(n)) ** 2) for n in shape)
+    return np.asarray(down[:, None] * across[None, :], np.float32)
 
 
 def peak_of(surface: NDArray[np.float64]) -> Shift:
@@ -98,16 +110,3 @@ def _between(values: NDArray[np.float64], at: int) -> float:
     before, here, after = (float(value) for value in values[at - 1 : at + 2])
     bend = before - 2 * here + after
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
-
-
-def _fast_length(least: int) -> int:
-    """The next length that has no prime factor above 5: others take several times as long."""
-    length = least
-    while True:
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return length
-        length += 1

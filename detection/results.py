@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from detection.before import PairShift
 from detection.footprints import Candidate, Side
 from detection.outlines.book import Reason
 from detection.outlines.offsets import BlockShift
@@ -63,12 +64,19 @@ class TileCounts:
         empty: without a valid pixel.
         not_analysed: where the file is damaged: west, south, east, north of each, in degrees.
         outlines: what became of the known outlines in them.
+        before: how the image before was laid under each tile that was read; none without one.
     """
 
     read: int = 0
     empty: int = 0
     not_analysed: tuple[Bounds, ...] = ()
     outlines: OutlineCounts = OutlineCounts()
+    before: tuple[PairShift, ...] = ()
+
+    @property
+    def without_before(self) -> int:
+        """Tiles that were read but of which the image before shows nothing."""
+        return sum(shift.shown == 0 for shift in self.before)
 
     def __add__(self, other: "TileCounts") -> "TileCounts":
         return TileCounts(
@@ -76,6 +84,7 @@ class TileCounts:
             self.empty + other.empty,
             self.not_analysed + other.not_analysed,
             self.outlines + other.outlines,
+            self.before + other.before,
         )
 
 
@@ -90,6 +99,7 @@ class TileResult:
         judged: what it says of the known outlines that are this tile's to judge.
         missed: number and reason of those of them that it could not judge.
         shift: how far known outlines lie from the roofs here; None where there are none.
+        before: how the image before was laid under it; None where there is none.
     """
 
     index: int
@@ -98,6 +108,7 @@ class TileResult:
     judged: tuple[Judged, ...] = ()
     missed: tuple[tuple[int, Reason], ...] = ()
     shift: BlockShift | None = None
+    before: PairShift | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,10 +148,11 @@ class ShardResult:
         counts = read["counts"]
         missed = tuple(tuple(bounds) for bounds in counts.pop("not_analysed"))
         outlines = _outline_counts_from_json(counts.pop("outlines"))
+        before = tuple(PairShift(**shift) for shift in counts.pop("before"))
         return cls(
             Shard(**read["shard"]),
             tuple(_tile_from_json(*tile) for tile in read["tiles"]),
-            TileCounts(**counts, not_analysed=missed, outlines=outlines),
+            TileCounts(**counts, not_analysed=missed, outlines=outlines, before=before),
         )
 
 
@@ -156,16 +168,18 @@ def _tile_to_json(tile: TileResult) -> list[Any]:
     candidates = [_candidate_to_json(one) for one in tile.candidates]
     judged = [[one.number, one.score, one.probabilities, one.clipped] for one in tile.judged]
     shift = asdict(tile.shift) if tile.shift else None
-    return [tile.index, tile.outcome, candidates, judged, tile.missed, shift]
+    before = asdict(tile.before) if tile.before else None
+    return [tile.index, tile.outcome, candidates, judged, tile.missed, shift, before]
 
 
-def _tile_from_json(
+def _tile_from_json(  # noqa: PLR0913, PLR0917 (as they lie in the list)
     index: int,
     outcome: Outcome,
     candidates: list[Any],
     judged: list[Any],
     missed: list[Any],
     shift: dict[str, Any] | None,
+    before: dict[str, Any] | None,
 ) -> TileResult:
     return TileResult(
         index,
@@ -174,6 +188,7 @@ def _tile_from_json(
         tuple(Judged(n, score, tuple(grades), clipped) for n, score, grades, clipped in judged),
         tuple((number, reason) for number, reason in missed),
         BlockShift(**shift) if shift else None,
+        PairShift(**before) if before else None,
     )
 
 

@@ -17,6 +17,7 @@ WEIGHTS: Final = "weights.safetensors"
 CARD: Final = "card.json"
 SHIPPED: Final = Path(__file__).parent / "models"
 DEFAULT_MODEL: Final = "unosat-after"
+DEFAULT_PAIR_MODEL: Final = "unosat-pair"
 MAX_WEIGHTS_BYTES: Final = 400 * 2**20
 
 

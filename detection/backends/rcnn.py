@@ -10,7 +10,7 @@ pixels, edges not centres.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -26,6 +26,7 @@ from torchvision.ops import roi_align
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 GRADE_COUNT = 4
+RGB = 3
 UNKNOWN_GRADE = -1
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 # Means and spreads of 8-bit RGB satellite scenes; fixed, so that they need not be stored.
@@ -49,6 +50,7 @@ class Architecture:
         mask_channels: of the mask head.
         mask_layers: 3 x 3 convolutions before the mask is enlarged.
         canonical_px: a box of this side is pooled from the level of stride 16.
+        sees_before: the network compares each image with one from before the disaster.
     """
 
     backbone: str = "resnet18"
@@ -59,6 +61,7 @@ class Architecture:
     mask_channels: int = 128
     mask_layers: int = 3
     canonical_px: float = 112.0
+    sees_before: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """For the model card."""
@@ -169,8 +172,36 @@ class MaskHead(nn.Sequential):
         nn.init.normal_(last.weight, std=0.001)  # start undecided everywhere
 
 
+class Comparison(nn.Module):
+    """What one pyramid level learns from the image before: added to what the image after says.
+
+    Both images went through the same backbone. The last layer begins at zero, so that a network
+    which knew only images after the disaster starts out with what it knew.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(2 * channels, channels, 1)
+        self.add = nn.Conv2d(channels, channels, 1)
+        nn.init.kaiming_normal_(self.mix.weight, nonlinearity="relu")
+        nn.init.zeros_(self.add.weight)
+        for layer in (self.mix, self.add):
+            assert layer.bias is not None  # noqa: S101 - for the type checker
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, after: Tensor, before: Tensor, known: Tensor) -> Tensor:
+        """Compare two levels of shape (B, channels, h, w) where ``known``, (B, 1, h, w), is 1."""
+        said: Tensor = self.add(functional.relu(self.mix(torch.cat([after, before], dim=1))))
+        return after + known * said
+
+
 class DamageRCNN(nn.Module):
-    """The whole network. ``forward`` trains; ``features``, ``propose`` and the heads detect."""
+    """The whole network. ``forward`` trains; ``features``, ``propose`` and the heads detect.
+
+    Images have 3 bands; 6, before first, if the architecture says that it sees them. A pixel of
+    the image before that is black in all bands shows nothing: there the answer is the one that
+    the image after gives alone.
+    """
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -201,6 +232,8 @@ class DamageRCNN(nn.Module):
         )
         self.box_head = BoxHead(arch)
         self.mask_head = MaskHead(arch)
+        if arch.sees_before:
+            self.compare = nn.ModuleList(Comparison(arch.channels) for _ in arch.anchor_sizes)
         self.register_buffer(
             "pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False
         )
@@ -209,7 +242,31 @@ class DamageRCNN(nn.Module):
         )
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Pyramid of float32 features, strides 4, 8, 16, 32."""
+        """Pyramid of float32 features, strides 4, 8, 16, 32, of images with 3 or 6 bands."""
+        if images.shape[1] == RGB:
+            return self._levels(images)
+        before, after = images[:, :RGB], images[:, RGB:]
+        known = (before.amax(dim=1, keepdim=True) > 0).float()
+        seen = torch.where(known.flatten(1).any(dim=1))[0]
+        # One pass for both: normalisation then learns from both alike.
+        both = self._levels(torch.cat([after, before[seen]]))
+        if not len(seen):
+            return both
+        return [
+            self._compared(module, level, known[seen], seen)
+            for module, level in zip(self.compare, both, strict=True)
+        ]
+
+    @staticmethod
+    def _compared(module: nn.Module, both: Tensor, known: Tensor, seen: Tensor) -> Tensor:
+        """One level of the images after, with what those before add to the ``seen`` ones."""
+        count = len(both) - len(seen)
+        after, before = both[:count], both[count:]
+        share = functional.adaptive_avg_pool2d(known, (both.shape[2], both.shape[3]))
+        told: Tensor = module(after[seen], before, share).float()
+        return told if len(seen) == count else after.index_copy(0, seen, told)
+
+    def _levels(self, images: Tensor) -> list[Tensor]:
         normal = (images - self.pixel_mean) / self.pixel_std
         pyramid = self.backbone(normal.contiguous(memory_format=torch.channels_last))
         return [level.float() for level in pyramid.values()]
@@ -244,7 +301,7 @@ class DamageRCNN(nn.Module):
         """Losses of one batch.
 
         Args:
-            images: shape (B, 3, H, W), 0 to 255.
+            images: shape (B, 3, H, W), or 6 bands, before first; 0 to 255.
             targets: one per image.
             grade_weight: shape (4,): how much a building of each grade counts.
         """
@@ -261,6 +318,23 @@ class DamageRCNN(nn.Module):
                 masks, mask_targets(positives, samples, targets)
             )
         return losses
+
+
+def comparing(network: DamageRCNN) -> DamageRCNN:
+    """The same network, ready to learn from images before; it says what it said until it does."""
+    if network.arch.sees_before:
+        return network
+    wider = DamageRCNN(replace(network.arch, sees_before=True))
+    wider.load_state_dict(wider.state_dict() | network.state_dict())
+    return wider
+
+
+def alone(network: DamageRCNN) -> DamageRCNN:
+    """The same network without the part that compares: what it says of an image after alone."""
+    narrower = DamageRCNN(replace(network.arch, sees_before=False))
+    state = network.state_dict()
+    narrower.load_state_dict({key: state[key] for key in narrower.state_dict()})
+    return narrower
 
 
 def pool_level(feature: Tensor, rois: Tensor, size: int, scale: float) -> Tensor:

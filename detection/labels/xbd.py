@@ -2,11 +2,13 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import shapely
 from shapely import Polygon
 from shapely.errors import ShapelyError
@@ -60,6 +62,31 @@ def read_xbd(folder: Path, *, when: When = "post", split: str | None = None) -> 
     if not found:
         raise BadLabels(f"no {when}-disaster label with its image in {folder.name}")
     return found
+
+
+def with_before(folder: Path, scenes: Sequence[ChipSource]) -> list[ChipSource]:
+    """The same scenes, as pairs: the image before in the first three bands.
+
+    Args:
+        folder: that ``read_xbd`` or ``read_masks`` read them from, after the disaster.
+        scenes: what it returned. The two images of a scene lie on one grid.
+
+    Raises:
+        BadLabels: a scene has no image from before, or one of another size.
+    """
+    return [
+        LazyChip(s.name, s.event, s.cluster, partial(_paired, folder / "images", s)) for s in scenes
+    ]
+
+
+def _paired(images: Path, scene: ChipSource) -> Chip:
+    chip = scene.load()
+    path = _image_of(images, chip.name.replace("_post_disaster", "_pre_disaster"))
+    before = read_image(path)
+    if before.pixels.shape != chip.image.shape:
+        raise BadLabels(f"{path.name}: not on the grid of {chip.name}")
+    shown = np.where(before.valid, before.pixels, 0)
+    return replace(chip, image=np.concatenate([shown, chip.image]))
 
 
 def event_of(scene: str) -> str:

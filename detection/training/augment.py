@@ -11,6 +11,8 @@ from PIL import Image, ImageFilter
 from detection.training.chips import IGNORED_GRADE, Chip
 
 Generator = np.random.Generator
+RGB = 3
+BILINEAR = Image.Resampling.BILINEAR
 LEAST_VISIBLE_PX = 16  # a building with fewer pixels in view teaches nothing
 LEAST_VISIBLE_SHARE = 0.3
 # How much likelier a crop is centred on a building of each grade; unknown grades count as none.
@@ -29,6 +31,9 @@ class Augmentation:
         blur_share: how often it is blurred.
         haze_share: how often haze is laid over it.
         jpeg_share: how often it is compressed once more.
+        before_off_px: how far the image before lies off after registration, standard deviation
+            along either axis, in pixels of the view.
+        before_share: how often the image before is shown, where a chip has one.
     """
 
     scale: tuple[float, float] = (0.7, 1.4)
@@ -38,10 +43,20 @@ class Augmentation:
     blur_share: float = 0.2
     haze_share: float = 0.12
     jpeg_share: float = 0.1
+    before_off_px: float = 1.2
+    before_share: float = 0.6
 
 
 NONE = Augmentation(
-    (1.0, 1.0), rotate=False, colour=0, grey_share=0, blur_share=0, haze_share=0, jpeg_share=0
+    (1.0, 1.0),
+    rotate=False,
+    colour=0,
+    grey_share=0,
+    blur_share=0,
+    haze_share=0,
+    jpeg_share=0,
+    before_off_px=0,
+    before_share=1,
 )
 
 
@@ -50,10 +65,37 @@ def random_view(chip: Chip, size_px: int, how: Augmentation, rng: Generator) -> 
 
     What lies outside the chip is black and ignored. Buildings of which too little is left in
     view become ignored.
+
+    Where a chip has an image before, that one is recoloured by itself, laid a little beside its
+    place, and now and then left out, that is black.
     """
     matrix = _placement(chip, size_px, how, rng)
-    moved = _resample(chip, size_px, matrix)
-    return replace(moved, image=recolour(moved.image, how, rng))
+    after = replace(chip, image=chip.image[-RGB:])
+    moved = _resample(after, size_px, matrix)
+    image = recolour(moved.image, how, rng)
+    if len(chip.image) > RGB:
+        image = np.concatenate([_before(chip, size_px, matrix, how, rng), image])
+    return replace(moved, image=image)
+
+
+def _before(
+    chip: Chip,
+    size_px: int,
+    matrix: tuple[float, float, float, float, float, float],
+    how: Augmentation,
+    rng: Generator,
+) -> NDArray[np.uint8]:
+    """The image before in a view; black where it shows nothing, and nowhere else."""
+    if rng.random() >= how.before_share:
+        return np.zeros((RGB, size_px, size_px), np.uint8)
+    a, b, c, d, e, f = matrix
+    right, down = rng.normal(0, how.before_off_px, 2) if how.before_off_px else (0.0, 0.0)
+    aside = (a, b, c + a * right + b * down, d, e, f + d * right + e * down)
+    bands = _bands(chip.image[:RGB], size_px, aside)
+    shown = bands.max(axis=0) > 0
+    image: NDArray[np.uint8] = np.where(shown, recolour(bands, how, rng), 0).astype(np.uint8)
+    image[:, shown & ~image.any(axis=0)] = 1  # dark, but seen
+    return image
 
 
 def _placement(
@@ -96,20 +138,20 @@ def _inside(centre: float, length: int, span_px: float) -> float:
 
 def _resample(chip: Chip, size_px: int, matrix: tuple[float, ...]) -> Chip:
     size = (size_px, size_px)
-    bands = [
-        np.asarray(
-            Image.fromarray(band).transform(
-                size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-            )
-        )
-        for band in chip.image
-    ]
     known = Image.fromarray(np.where(chip.ignore, 0, 255).astype(np.uint8))
     seen = np.asarray(known.transform(size, Image.Transform.AFFINE, matrix))
     numbers = Image.fromarray(chip.instances.astype(np.int32), mode="I")
     instances = np.asarray(numbers.transform(size, Image.Transform.AFFINE, matrix))
     enlargement = 1 / abs(matrix[0] * matrix[4] - matrix[1] * matrix[3])
-    return _keep_visible(chip, np.stack(bands), instances, seen < 128, enlargement)
+    image = _bands(chip.image, size_px, matrix)
+    return _keep_visible(chip, image, instances, seen < 128, enlargement)
+
+
+def _bands(image: NDArray[np.uint8], size_px: int, matrix: tuple[float, ...]) -> NDArray[np.uint8]:
+    size, how = (size_px, size_px), Image.Transform.AFFINE
+    return np.stack(
+        [np.asarray(Image.fromarray(band).transform(size, how, matrix, BILINEAR)) for band in image]
+    )
 
 
 def _keep_visible(
@@ -167,19 +209,16 @@ def _tint(x: NDArray[np.float32], strength: float, rng: Generator) -> NDArray[np
 
 
 def _optics(pixels: NDArray[np.uint8], how: Augmentation, rng: Generator) -> NDArray[np.uint8]:
-    """Blur and compression, on three bands at a time (before and after alike)."""
+    """Blur and compression."""
     blur = rng.uniform(0.4, 1.3) if rng.random() < how.blur_share else 0.0
     quality = int(rng.integers(35, 85)) if rng.random() < how.jpeg_share else 0
     if not blur and not quality:
         return pixels
-    done = []
-    for first in range(0, len(pixels), 3):
-        picture = Image.fromarray(pixels[first : first + 3].transpose(1, 2, 0))
-        if blur:
-            picture = picture.filter(ImageFilter.GaussianBlur(blur))
-        if quality:
-            buffer = io.BytesIO()
-            picture.save(buffer, "JPEG", quality=quality)
-            picture = Image.open(buffer, formats=["JPEG"])
-        done.append(np.asarray(picture).transpose(2, 0, 1))
-    return np.concatenate(done)
+    picture = Image.fromarray(pixels.transpose(1, 2, 0))
+    if blur:
+        picture = picture.filter(ImageFilter.GaussianBlur(blur))
+    if quality:
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=quality)
+        picture = Image.open(buffer, formats=["JPEG"])
+    return np.asarray(picture).transpose(2, 0, 1)

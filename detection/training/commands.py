@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Never
+from typing import TYPE_CHECKING, Literal, Never
 
 from tqdm import tqdm
 
@@ -16,7 +16,7 @@ from detection.backends import ENGINES, choose_engine
 from detection.errors import EngineUnavailable
 from detection.labels.masks import read_masks
 from detection.labels.vectors import read_outlined
-from detection.labels.xbd import read_xbd
+from detection.labels.xbd import read_xbd, with_before
 from detection.synthetic import USUAL_DAMAGE, SceneFile, TownScene, render_chip, write_scene
 from detection.training.chips import (
     Chip,
@@ -27,6 +27,9 @@ from detection.training.chips import (
     stored_chips,
 )
 from detection.weights import DEFAULT_MODEL, find_model, read_card, read_spec, write_card
+
+if TYPE_CHECKING:
+    from detection.training.evaluate import Evaluation
 
 PIXEL_SIZE_M = 0.46
 CHOOSE = "choose"
@@ -58,13 +61,22 @@ def _add_labels(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _labelled(args: argparse.Namespace, pixel_size_m: float) -> list[ChipSource]:
-    """Every chip that was asked for, in its own pixel size but for outlines over GeoTIFFs."""
+def _labelled(
+    args: argparse.Namespace, pixel_size_m: float, *, pairs: bool = False
+) -> list[ChipSource]:
+    """Every chip that was asked for, in its own pixel size but for outlines over GeoTIFFs.
+
+    With ``pairs``, those of images taken after a disaster have the image before as well.
+    """
     found: list[ChipSource] = []
     for folder in args.xbd:
-        found += read_xbd(folder, split=args.split)
+        scenes = read_xbd(folder, split=args.split)
+        found += with_before(folder, scenes) if pairs else scenes
     for folder in args.masks:
-        found += read_masks(folder, pixel_size_m=args.mask_pixel_size)
+        scenes = read_masks(folder, pixel_size_m=args.mask_pixel_size)
+        after = [scene for scene in scenes if scene.name.endswith("_post_disaster")]
+        other = [scene for scene in scenes if scene not in after]
+        found += [*with_before(folder, after), *other] if pairs else scenes
     for folder in args.outlines:
         found += read_outlined(folder, pixel_size_m=pixel_size_m)
     for folder in args.chips:
@@ -78,6 +90,18 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default=DEFAULT_MODEL)
     parser.add_argument("--version", default=datetime.now(UTC).strftime("%Y.%m.%d"))
     parser.add_argument("--before", action="store_true", help="xBD images from before as well")
+    parser.add_argument(
+        "--pairs",
+        action="store_true",
+        help="teach a model that compares an image before with the one after; it learns from "
+        "images after alone as well",
+    )
+    parser.add_argument(
+        "--after-too",
+        type=Path,
+        metavar="FOLDER",
+        help="with --pairs: write here what the model is without images before",
+    )
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="N made-up chips")
     parser.add_argument(
         "--start",
@@ -93,7 +117,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pixel-size", type=float, default=PIXEL_SIZE_M, metavar="METRES")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder for decoded chips; makes steps faster")
-    parser.set_defaults(act=_train)
+    parser.set_defaults(act=_train, refuse=parser.error)
 
 
 def _add_backend(parser: argparse.ArgumentParser) -> None:
@@ -105,10 +129,12 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 def _train(args: argparse.Namespace) -> None:
     import torch
 
-    from detection.training.train import Serving, TrainOptions
+    from detection.training.train import Serving, TrainOptions, write_alone
 
+    if args.after_too and not args.pairs:
+        args.refuse("--after-too needs --pairs")
     train = _trainer(args.backend)
-    drawn = _labelled(args, args.pixel_size)
+    drawn = _labelled(args, args.pixel_size, pairs=args.pairs)
     if args.before:
         for folder in args.xbd:
             drawn += read_xbd(folder, when="pre", split=args.split)
@@ -127,6 +153,7 @@ def _train(args: argparse.Namespace) -> None:
         device="cuda" if cuda else "cpu",
         pixel_size_m=args.pixel_size,
         seed=args.seed,
+        pairs=args.pairs,
     )
     start = _start(args.start)
     with tqdm(total=args.steps, unit="step", disable=None) as bar:
@@ -139,6 +166,8 @@ def _train(args: argparse.Namespace) -> None:
         label = f"{args.name}@{args.version}"
         train(diet, options, args.out, label=label, start=start, on_step=show)
     _tell_data(args.out, drawn + made)
+    if args.after_too:
+        write_alone(args.out, args.after_too, label=f"{DEFAULT_MODEL}@{args.version}")
 
 
 def _trainer(backend: str | None) -> Callable[..., Path]:
@@ -202,6 +231,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="0 to 1, or 'choose' to take the one of the highest building F1 on these scenes; "
         "the model's own unless given",
     )
+    parser.add_argument(
+        "--against", metavar="MODEL", help="score this one too and say what differs, with intervals"
+    )
     parser.add_argument("--json", type=Path, help="write the scores here")
     parser.add_argument("--page", type=Path, help="draw the scores here, as PNG")
     either = parser.add_mutually_exclusive_group()
@@ -217,28 +249,42 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from detection.backends import load_detector
-    from detection.training.evaluate import evaluate
-    from detection.training.report import draw_page, to_json, to_table, update_card
+    from detection.training.report import (
+        draw_page,
+        to_difference,
+        to_json,
+        to_table,
+        update_card,
+    )
 
     folder = find_model(args.model)
-    scenes = _labelled(args, read_spec(folder).pixel_size_m)
-    detector = load_detector(folder, device=args.device, engine=args.backend)
-    with tqdm(total=len(scenes), unit="scene", disable=None, leave=False) as bar:
-        found = evaluate(
-            detector,
-            scenes,
-            operating_score=args.operating_score,
-            outlines_given=args.outlines_given,
-            on_scene=lambda done, _: _advance(bar, done),
-        )
+    found = _scored(args, folder)
     print(to_table(found))
+    if args.against:
+        print("", to_difference(found, _scored(args, find_model(args.against))), sep="\n")
     if args.json:
         args.json.write_text(json.dumps(to_json(found), indent=2) + "\n", encoding="utf-8")
     if args.page:
         draw_page(found, args.page)
     if args.update_card:
         update_card(folder, found, data=args.update_card)
+
+
+def _scored(args: argparse.Namespace, folder: Path) -> "Evaluation":
+    from detection.backends import load_detector
+    from detection.training.evaluate import evaluate
+
+    spec = read_spec(folder)
+    scenes = _labelled(args, spec.pixel_size_m, pairs=spec.input_kind == "before_after")
+    detector = load_detector(folder, device=args.device, engine=args.backend)
+    with tqdm(total=len(scenes), unit="scene", disable=None, leave=False) as bar:
+        return evaluate(
+            detector,
+            scenes,
+            operating_score=args.operating_score,
+            outlines_given=args.outlines_given,
+            on_scene=lambda done, _: _advance(bar, done),
+        )
 
 
 def _operating_score(words: str) -> float:

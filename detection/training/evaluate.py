@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from detection.detector import Detector
 from detection.errors import BadLabels, EmptyImage
 from detection.footprints import Footprint
 from detection.grades import MODEL_GRADES
-from detection.pipeline import DetectionOptions, KnownOutlines, detect_scene
+from detection.pipeline import BeforeScene, DetectionOptions, KnownOutlines, detect_scene
 from detection.training.chips import IGNORED_GRADE, Chip, ChipSource
 from detection.training.metrics import (
     Drawn,
@@ -41,6 +41,7 @@ LEAST_SCORE = 0.02  # average precision wants the unsure ones too
 SOMEWHERE = "EPSG:32631"  # chips have lost their place on the ground; any metric CRS serves
 ORIGIN = (500_000.0, 0.0)
 ALL = "all"
+RGB = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,14 @@ class Evaluation:
         operating_score: all but average precision counts detections at or above it.
         reports: by event, and for ``ALL`` together.
         outlines_given: the model was told where the buildings are, and only graded them.
+        counts: what each scene was scored from, in the order of the scenes.
     """
 
     model: str
     operating_score: float
     reports: dict[str, Report]
     outlines_given: bool = False
+    counts: tuple[SceneCounts, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def evaluate(
 
     Args:
         detector: the model.
-        scenes: at least one, with outlines of single buildings.
+        scenes: at least one, with outlines of single buildings; pairs for a model of pairs.
         operating_score: score above which detections count; the model's own unless given. Below
             0, the score is chosen on these scenes.
         outlines_given: tell the model where the buildings are, as ``--outlines`` does: what is
@@ -91,7 +94,8 @@ def evaluate(
         on_scene: hears of every scene.
 
     Raises:
-        BadLabels: there is no scene, or labels do not tell touching buildings apart.
+        BadLabels: there is no scene, labels do not tell touching buildings apart, or an image
+            before is missing.
         Cancelled: raised by ``on_scene``, passed on.
     """
     if not scenes:
@@ -109,7 +113,8 @@ def evaluate(
     events = sorted({event for event, _ in counts})
     reports = {event: summarise([c for e, c in counts if e == event]) for event in events}
     reports[ALL] = summarise([c for _, c in counts])
-    return Evaluation(detector.spec.label, score, reports, outlines_given)
+    each = tuple(one for _, one in counts)
+    return Evaluation(detector.spec.label, score, reports, outlines_given, each)
 
 
 def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
@@ -119,9 +124,10 @@ def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
         Outlines in the chip's own pixels (column, row).
     """
     with tempfile.TemporaryDirectory(prefix="evaluate-") as folder:
-        path = _write_chip(chip, Path(folder))
+        path, before = _write_chip(chip, Path(folder), detector)
+        options = DetectionOptions(min_score=min_score)
         try:
-            found = detect_scene(path, detector, DetectionOptions(min_score=min_score)).footprints
+            found = detect_scene(path, detector, options, before=before).footprints
         except EmptyImage:  # a chip of nothing but nodata: there is nothing to find
             found = []
     return _in_chip(found, chip)
@@ -148,14 +154,14 @@ def grade_chip(detector: Detector, chip: Chip, outlines: Sequence[BaseGeometry])
     ]
     crs = {"type": "name", "properties": {"name": SOMEWHERE}}
     with tempfile.TemporaryDirectory(prefix="evaluate-") as folder:
-        path = _write_chip(chip, Path(folder))
+        path, before = _write_chip(chip, Path(folder), detector)
         source = Path(folder) / "outlines.geojson"
         source.write_text(
             json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
         )
         known = KnownOutlines(source, Path(folder) / "outlines.sqlite")
         try:
-            found = detect_scene(path, detector, outlines=known).footprints
+            found = detect_scene(path, detector, outlines=known, before=before).footprints
         except EmptyImage:
             found = []
     return _in_chip(found, chip)
@@ -166,10 +172,21 @@ def _grid_of(chip: Chip) -> Affine:
     return Affine(k, 0, ORIGIN[0], 0, -k, ORIGIN[1])
 
 
-def _write_chip(chip: Chip, folder: Path) -> Path:
-    """A chip as a GeoTIFF, for the pipeline to read."""
-    path = folder / "scene.tif"
-    bands, height, width = chip.image.shape
+def _write_chip(chip: Chip, folder: Path, detector: Detector) -> tuple[Path, BeforeScene | None]:
+    """A chip as GeoTIFFs for the pipeline to read: the image after, and before if it is wanted."""
+    after = folder / "after.tif"
+    _write_image(after, chip, chip.image[-RGB:])
+    if detector.spec.input_kind == "after":
+        return after, None
+    if len(chip.image) == RGB:
+        raise BadLabels(f"{chip.name}: {detector.spec.label} needs an image from before as well")
+    before = folder / "before.tif"
+    _write_image(before, chip, chip.image[:RGB])
+    return after, BeforeScene(before)
+
+
+def _write_image(path: Path, chip: Chip, image: NDArray[np.uint8]) -> None:
+    bands, height, width = image.shape
     with rasterio.open(
         path,
         "w",
@@ -182,8 +199,7 @@ def _write_chip(chip: Chip, folder: Path) -> Path:
         transform=_grid_of(chip),
         photometric="RGB",
     ) as dataset:
-        dataset.write(chip.image)
-    return path
+        dataset.write(image)
 
 
 def _in_chip(found: Sequence[Footprint], chip: Chip) -> Found:

@@ -277,9 +277,7 @@ def summarise(scenes: Sequence[SceneCounts], *, rounds: int = 400, seed: int = 2
         seed: of that drawing, so that the same scenes give the same interval.
     """
     count = len(scenes)
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=rounds)
-    weights = np.concatenate([np.ones((1, count)), draws])
-    table = _scores(scenes, weights)
+    table = _scores(scenes, _draws(count, rounds, seed))
     confusion = np.sum([scene.confusion for scene in scenes], axis=0).astype(int)
     drawn = np.concatenate([scene.matches.drawn_grades for scene in scenes])
     return Report(
@@ -289,6 +287,36 @@ def summarise(scenes: Sequence[SceneCounts], *, rounds: int = 400, seed: int = 2
         scores={name: _score(values, count) for name, values in table.items()},
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
+
+
+def differences(
+    scenes: Sequence[SceneCounts],
+    others: Sequence[SceneCounts],
+    *,
+    rounds: int = 400,
+    seed: int = 20,
+) -> dict[str, Score]:
+    """How much better one model scores than another on the same scenes, by ``SCORE_NAMES``.
+
+    Scenes are drawn again for both at once (a paired bootstrap): an interval above 0 says that the
+    first is better whichever scenes of this kind had been chosen.
+
+    Args:
+        scenes: of the one model.
+        others: of the other, the same scenes in the same order.
+        rounds: how often scenes are drawn again.
+        seed: of that drawing.
+    """
+    count = len(scenes)
+    weights = _draws(count, rounds, seed)
+    one, other = _scores(scenes, weights), _scores(others, weights)
+    return {name: _score(one[name] - other[name], count) for name in SCORE_NAMES}
+
+
+def _draws(count: int, rounds: int, seed: int) -> Floats:
+    """How often each scene counts, shape (1 + rounds, count); once in the first row."""
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=rounds)
+    return np.concatenate([np.ones((1, count)), drawn])
 
 
 def choose_operating_score(matches: Sequence[Matches]) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from detection.grades import MODEL_GRADES
 from detection.training.evaluate import ALL, Evaluation
-from detection.training.metrics import SCORE_NAMES, Report, Score
+from detection.training.metrics import SCORE_NAMES, Report, Score, differences
 from detection.weights import read_card, write_card
 
 if TYPE_CHECKING:
@@ -76,6 +76,17 @@ def to_table(evaluation: Evaluation) -> str:
     note = "In brackets: 90 % interval over scenes. All but AP50 at the operating score."
     confusion = _confusion_text(evaluation.reports[ALL])
     return "\n".join([title, "", *_aligned([head, *lines]), "", *confusion, "", note])
+
+
+def to_difference(evaluation: Evaluation, other: Evaluation) -> str:
+    """By how much one model scores better than another on the same scenes, as text."""
+    found = differences(evaluation.counts, other.counts)
+    rows = [["", other.model, evaluation.model, "difference"]]
+    for name in SCORE_NAMES:
+        theirs, ours = other.reports[ALL].scores[name], evaluation.reports[ALL].scores[name]
+        rows.append([WORDS[name], _cell(theirs), _cell(ours), _signed(found[name])])
+    note = "In brackets: 90 % interval over scenes, drawn for both models at once (paired)."
+    return "\n".join([*_aligned(rows), "", note])
 
 
 def update_card(folder: Path, evaluation: Evaluation, *, data: str) -> None:
@@ -195,6 +206,12 @@ def _cell(score: Score) -> str:
     if score.low is None or score.high is None:
         return f"{score.value:.3f}"
     return f"{score.value:.3f} [{score.low:.2f}-{score.high:.2f}]"
+
+
+def _signed(score: Score) -> str:
+    if score.value is None or score.low is None or score.high is None:
+        return "-"
+    return f"{score.value:+.3f} [{score.low:+.3f} to {score.high:+.3f}]"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

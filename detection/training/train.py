@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from detection.backends.rcnn import Architecture, DamageRCNN, Target
+from detection.backends.rcnn import Architecture, DamageRCNN, Target, alone, comparing
 from detection.backends.torchvision import cpu_has_bfloat16, load_network
 from detection.errors import BadLabels
 from detection.grades import MODEL_GRADES
@@ -66,6 +67,7 @@ class TrainOptions:
         device: "cpu" or "cuda".
         pixel_size_m: what one pixel of the chips is on the ground, in metres.
         architecture: what to build when starting from nothing.
+        pairs: teach the network to compare with images before, if it cannot yet.
         snapshot_every: steps between writing the model so far; 0 writes it once, at the end.
     """
 
@@ -86,6 +88,7 @@ class TrainOptions:
     device: str = "cpu"
     pixel_size_m: float = 0.46
     architecture: Architecture = field(default_factory=Architecture)
+    pairs: bool = False
     snapshot_every: int = 0
 
 
@@ -139,13 +142,42 @@ def train(
     return out
 
 
+def write_alone(pairs: Path, out: Path, *, label: str) -> Path:
+    """Write what a model of pairs is without images before: a model of its own.
+
+    It saw images after alone in training too (``Augmentation.before_share``), and keeps no part
+    that compares.
+
+    Args:
+        pairs: the folder of the model of pairs.
+        out: the model folder to write.
+        label: ``name@version`` of the new model.
+
+    Raises:
+        ModelUnavailable: ``pairs`` cannot be loaded.
+    """
+    network = alone(load_network(pairs))
+    name, _, version = label.partition("@")
+    card = read_card(pairs) | {
+        "name": name,
+        "version": version,
+        "input_kind": "after",
+        "architecture": network.arch.to_json(),
+    }
+    card.pop("scores", None)
+    write_model(out, encode(network.state_dict()), card)
+    return out
+
+
 def begin(options: TrainOptions, start: Path | Known | None) -> DamageRCNN:
     """The network before its first step; see ``train``."""
     if start is None:
-        return DamageRCNN(options.architecture)
-    if isinstance(start, str) or is_weights_file(start):
-        return network_from(start)
-    return load_network(start)
+        network = DamageRCNN(options.architecture)
+    elif isinstance(start, str) or is_weights_file(start):
+        network = network_from(start)
+    else:
+        network = load_network(start)
+    return comparing(network) if options.pairs else network
 
 
 def encode(state: dict[str, Tensor]) -> bytes:
@@ -175,7 +207,7 @@ class _School:
         """Learn from one batch at ``rate`` times the peak learning rate; returns the loss."""
         device = self._options.device
         set_rate(self._optimiser, self._options.learning_rate * rate)
-        images = torch.from_numpy(np.stack([chip.image for chip in chips])).float().to(device)
+        images = torch.from_numpy(stacked(chips)).float().to(device)
         targets = [to_target(chip, device) for chip in chips]
         with half_precision(device):
             losses = self._network(images, targets, self._weight)
@@ -188,6 +220,15 @@ class _School:
         self._optimiser.step()
         self.average.follow(self._network)
         return float(total.detach())
+
+
+def stacked(chips: Sequence[Chip]) -> NDArray[np.uint8]:
+    """The images of a batch; where only some show what was before, the others are black there."""
+    most = max(len(chip.image) for chip in chips)
+    missing = [np.zeros((most - len(c.image), *c.image.shape[1:]), np.uint8) for c in chips]
+    return np.stack(
+        [np.concatenate([none, c.image]) for none, c in zip(missing, chips, strict=True)]
+    )
 
 
 class RunningAverage:
@@ -326,7 +367,7 @@ def new_card(
     return {
         "name": name,
         "version": version,
-        "input_kind": "after",
+        "input_kind": "before_after" if architecture.sees_before else "after",
         "pixel_size_m": options.pixel_size_m,
         "tile_px": 1024,
         "operating_score": 0.5,

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Semaphore
@@ -20,7 +19,7 @@ from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 from detection.detector import TileDetections
-from detection.errors import Cancelled, EmptyImage, ModelUnavailable, UnreadableRaster
+from detection.errors import Cancelled, EmptyImage, UnreadableRaster
 from detection.footprints import Footprint
 from detection.outputs import describe, to_geojson
 from detection.pipeline import (
@@ -308,12 +307,6 @@ def test_an_image_of_nodata_is_refused(make_geotiff: MakeGeotiff) -> None:
 
     with pytest.raises(EmptyImage):
         detect_scene(path, ORACLE, OPTIONS)
-
-
-def test_a_model_that_compares_with_before_is_refused(make_geotiff: MakeGeotiff) -> None:
-    path = make_geotiff(paint(TOWN, width=230, height=240))
-    with pytest.raises(ModelUnavailable):
-        plan_scene(path, replace(ORACLE.spec, input_kind="before_after"), OPTIONS)
 
 
 def test_progress_counts_every_tile(town: tuple[Path, ScenePlan, bytes]) -> None:
