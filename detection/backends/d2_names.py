@@ -12,6 +12,7 @@ from torch import Tensor
 
 from detection.backends.rcnn import Architecture
 
+PAIRED = "backbone.single."  # there, the backbone that looks at either image of a pair
 MOST_BLOCKS, MOST_CONVS = 6, 3  # of a ResNet's stage, and of a block: ResNet-50's
 BY_CLASS = ("box_head.cls_score", "roi_heads.box_predictor.cls_score")
 
@@ -49,7 +50,11 @@ def from_detectron2(state: Mapping[str, Tensor], architecture: Architecture) -> 
 
 def layer_names(architecture: Architecture) -> dict[str, str]:
     """Every layer that may hold weights: our name, then Detectron2's."""
-    return _FIXED | _of_stages() | _of_pyramid() | _of_mask_head(architecture.mask_layers)
+    names = _FIXED | _of_stages() | _of_pyramid() | _of_mask_head(architecture.mask_layers)
+    if not architecture.sees_before:
+        return names
+    inside = {ours: theirs.replace("backbone.", PAIRED, 1) for ours, theirs in names.items()}
+    return inside | _of_comparison(len(architecture.anchor_sizes))
 
 
 def _of_stages() -> dict[str, str]:
@@ -69,6 +74,11 @@ def _of_pyramid() -> dict[str, str]:
     inner = {f"backbone.fpn.inner_blocks.{n}.0": f"backbone.fpn_lateral{n + 2}" for n in range(4)}
     outer = {f"backbone.fpn.layer_blocks.{n}.0": f"backbone.fpn_output{n + 2}" for n in range(4)}
     return inner | outer
+
+
+def _of_comparison(levels: int) -> dict[str, str]:
+    parts = [f"compare.{level}.{part}" for level in range(levels) for part in ("mix", "add")]
+    return {part: f"backbone.{part}" for part in parts}
 
 
 def _of_mask_head(layers: int) -> dict[str, str]:

@@ -4,6 +4,7 @@ All of it is Detectron2's own but for what its parts cannot do:
 
 - boxes are suppressed whatever their grades, whose probabilities are all kept (``GradedLayers``);
 - the size of box that belongs to a pyramid level can be set (``DamageHeads``);
+- an image before the disaster is compared with the one after it (``PairBackbone``);
 - ground of which nothing is known teaches nothing (``UncertainRPN``, ``DamageHeads``), and a
   building of unknown grade teaches only that it is one (``GradedLayers``).
 """
@@ -11,7 +12,8 @@ All of it is Detectron2's own but for what its parts cannot do:
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from detection.backends.quiet import without_old_warnings
 from detection.backends.rcnn import (
@@ -19,22 +21,30 @@ from detection.backends.rcnn import (
     GRADE_COUNT,
     PIXEL_MEAN,
     PIXEL_STD,
+    RGB,
     UNKNOWN_GRADE,
     Architecture,
+    Comparison,
     Losses,
     Sample,
     box_losses,
+    compare_pairs,
     over_ignored,
 )
 from detection.backends.torchvision import MAX_DETECTIONS, SAME_BUILDING_IOU, keep_best
 
 with without_old_warnings():
     from detectron2.config import CfgNode, get_cfg
+    from detectron2.layers import ShapeSpec
     from detectron2.modeling import (
+        BACKBONE_REGISTRY,
+        FPN,
         META_ARCH_REGISTRY,
         PROPOSAL_GENERATOR_REGISTRY,
         ROI_HEADS_REGISTRY,
+        Backbone,
         build_model,
+        build_resnet_fpn_backbone,
     )
     from detectron2.modeling.meta_arch import GeneralizedRCNN
     from detectron2.modeling.proposal_generator import RPN
@@ -55,7 +65,8 @@ def configure(arch: Architecture, device: str) -> CfgNode:
     model.META_ARCHITECTURE = DamageGeneralizedRCNN.__name__
     model.DEVICE = device
     model.MASK_ON = True
-    model.PIXEL_MEAN, model.PIXEL_STD = list(PIXEL_MEAN), list(PIXEL_STD)
+    images = 2 if arch.sees_before else 1
+    model.PIXEL_MEAN, model.PIXEL_STD = list(PIXEL_MEAN) * images, list(PIXEL_STD) * images
     _configure_backbone(model, arch)
     _configure_proposals(model, arch)
     _configure_heads(model, arch)
@@ -64,7 +75,8 @@ def configure(arch: Architecture, device: str) -> CfgNode:
 
 def _configure_backbone(model: CfgNode, arch: Architecture) -> None:
     depth = int(arch.backbone.removeprefix("resnet"))
-    model.BACKBONE.NAME = "build_resnet_fpn_backbone"
+    pairs = build_pair_backbone.__name__
+    model.BACKBONE.NAME = pairs if arch.sees_before else "build_resnet_fpn_backbone"
     model.BACKBONE.FREEZE_AT = 0
     model.RESNETS.DEPTH = depth
     model.RESNETS.NORM = "BN"
@@ -110,6 +122,63 @@ def build_network(arch: Architecture, device: str) -> "DamageGeneralizedRCNN":
     """The network with random weights, on its device."""
     network: DamageGeneralizedRCNN = build_model(configure(arch, device))
     return network
+
+
+@BACKBONE_REGISTRY.register()  # type: ignore[untyped-decorator]
+def build_pair_backbone(cfg: CfgNode, _: ShapeSpec) -> "PairBackbone":
+    """What Detectron2 builds for a network that sees images before as well."""
+    return PairBackbone(build_resnet_fpn_backbone(cfg, ShapeSpec(channels=RGB)))
+
+
+class PairBackbone(Backbone):  # type: ignore[misc]
+    """Detectron2's backbone, used on both images of a pair; their pyramids are compared.
+
+    Takes normalised images of shape (B, 6, H, W), before first. Where the image before was black
+    it shows nothing; what Detectron2 fills up at the rim counts as shown, in both alike.
+    """
+
+    black: Tensor
+
+    def __init__(self, single: FPN) -> None:
+        super().__init__()
+        self.single = single
+        shapes = single.output_shape()
+        self.compare = nn.ModuleList(Comparison(shapes[name].channels) for name in LEVELS)
+        black = -torch.tensor(PIXEL_MEAN) / torch.tensor(PIXEL_STD)
+        self.register_buffer("black", black.view(1, RGB, 1, 1), persistent=False)
+
+    @property
+    def bottom_up(self) -> nn.Module:
+        """The part that is frozen or learns more slowly."""
+        part: nn.Module = self.single.bottom_up
+        return part
+
+    @property
+    def size_divisibility(self) -> int:
+        """Sides of images are filled up to multiples of it."""
+        return int(self.single.size_divisibility)
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """As the backbone's."""
+        shapes: dict[str, ShapeSpec] = self.single.output_shape()
+        return shapes
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The pyramid, by level."""
+        before, after = images[:, :RGB], images[:, RGB:]
+        known = (before != self.black).any(dim=1, keepdim=True)
+        found = dict(
+            zip(
+                LEVELS,
+                compare_pairs(self.compare, self._levels, after, before, known),
+                strict=True,
+            )
+        )
+        return found | {"p6": functional.max_pool2d(found["p5"], 1, 2)}  # made, and not asked
+
+    def _levels(self, images: Tensor) -> list[Tensor]:
+        pyramid = self.single(images)
+        return [pyramid[name] for name in LEVELS]
 
 
 class Labels(Instances):  # type: ignore[misc]

@@ -9,7 +9,7 @@ Images are float32, shape (B, C, H, W), values 0 to 255; boxes are (left, top, r
 pixels, edges not centres.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -195,6 +195,43 @@ class Comparison(nn.Module):
         return after + known * said
 
 
+def compare_pairs(
+    compare: Iterable[nn.Module],
+    levels_of: Callable[[Tensor], list[Tensor]],
+    after: Tensor,
+    before: Tensor,
+    known: Tensor,
+) -> list[Tensor]:
+    """The pyramids of images after, with what the images before add.
+
+    Args:
+        compare: a ``Comparison`` for each level.
+        levels_of: makes pyramids of images of shape (B, 3, H, W).
+        after: shape (B, 3, H, W).
+        before: the same.
+        known: shape (B, 1, H, W), bool: where the image before shows anything.
+    """
+    seen = torch.where(known.flatten(1).any(dim=1))[0]
+    # One pass for both: normalisation then learns from both alike.
+    both = levels_of(torch.cat([after, before[seen]]))
+    if not len(seen):
+        return both
+    count, shown = len(after), known[seen].float()
+    return [
+        _compared(module, level[:count], level[count:], shown, seen)
+        for module, level in zip(compare, both, strict=True)
+    ]
+
+
+def _compared(
+    module: nn.Module, after: Tensor, before: Tensor, shown: Tensor, seen: Tensor
+) -> Tensor:
+    """One level of all images after, with what those before add to the ``seen`` ones."""
+    share = functional.adaptive_avg_pool2d(shown, (after.shape[2], after.shape[3]))
+    told: Tensor = module(after[seen], before, share).float()
+    return told if len(seen) == len(after) else after.index_copy(0, seen, told)
+
+
 class DamageRCNN(nn.Module):
     """The whole network. ``forward`` trains; ``features``, ``propose`` and the heads detect.
 
@@ -246,25 +283,8 @@ class DamageRCNN(nn.Module):
         if images.shape[1] == RGB:
             return self._levels(images)
         before, after = images[:, :RGB], images[:, RGB:]
-        known = (before.amax(dim=1, keepdim=True) > 0).float()
-        seen = torch.where(known.flatten(1).any(dim=1))[0]
-        # One pass for both: normalisation then learns from both alike.
-        both = self._levels(torch.cat([after, before[seen]]))
-        if not len(seen):
-            return both
-        return [
-            self._compared(module, level, known[seen], seen)
-            for module, level in zip(self.compare, both, strict=True)
-        ]
-
-    @staticmethod
-    def _compared(module: nn.Module, both: Tensor, known: Tensor, seen: Tensor) -> Tensor:
-        """One level of the images after, with what those before add to the ``seen`` ones."""
-        count = len(both) - len(seen)
-        after, before = both[:count], both[count:]
-        share = functional.adaptive_avg_pool2d(known, (both.shape[2], both.shape[3]))
-        told: Tensor = module(after[seen], before, share).float()
-        return told if len(seen) == count else after.index_copy(0, seen, told)
+        known = before.amax(dim=1, keepdim=True) > 0
+        return compare_pairs(self.compare, self._levels, after, before, known)
 
     def _levels(self, images: Tensor) -> list[Tensor]:
         normal = (images - self.pixel_mean) / self.pixel_std

@@ -36,6 +36,7 @@ from detection.training.train import (
     optimiser,
     progress,
     set_rate,
+    stacked,
     to_target,
 )
 from detection.weights import write_model
@@ -46,6 +47,7 @@ with without_old_warnings():
     from detectron2.structures import BitMasks, Boxes
 
 BACKBONE = "network.backbone.bottom_up."
+PAIR_BACKBONE = "network.backbone.single.bottom_up."
 STEM_AND_FIRST_STAGE = 2  # as Detectron2 counts what is frozen
 
 
@@ -80,7 +82,8 @@ def train(
         write_model(out, weights, card | {"training_done": done})
 
     with closing(batches(diet, options)) as chips, without_old_warnings():
-        adam = optimiser(learner, options, backbone=BACKBONE)
+        backbone = PAIR_BACKBONE if first.arch.sees_before else BACKBONE
+        adam = optimiser(learner, options, backbone=backbone)
         trainer = SimpleTrainer(learner, chips, adam)
         trainer.register_hooks([_Averaging(average), _Pace(options, write, on_step)])
         _run(trainer, options.steps)
@@ -103,6 +106,7 @@ class _Learner(nn.Module):
     def __init__(self, first: DamageRCNN, options: TrainOptions) -> None:
         super().__init__()
         self._device = options.device
+        self._pairs = first.arch.sees_before
         self.network: DamageGeneralizedRCNN = build_network(first.arch, options.device)
         self.network.load_state_dict(to_detectron2(first.state_dict(), first.arch))
         self.network.to(memory_format=torch.channels_last)
@@ -116,8 +120,8 @@ class _Learner(nn.Module):
     def forward(self, chips: list[Chip]) -> Losses:
         """Losses of one batch."""
         batch = [
-            {"image": torch.from_numpy(chip.image).float(), "instances": to_labels(chip)}
-            for chip in chips
+            {"image": torch.from_numpy(image).float(), "instances": to_labels(chip)}
+            for image, chip in zip(stacked(chips, pairs=self._pairs), chips, strict=True)
         ]
         with half_precision(self._device):
             losses: Losses = self.network(batch)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from detection.backends.rcnn import Architecture, DamageRCNN, Target, alone, comparing
+from detection.backends.rcnn import RGB, Architecture, DamageRCNN, Target, alone, comparing
 from detection.backends.torchvision import cpu_has_bfloat16, load_network
 from detection.errors import BadLabels
 from detection.grades import MODEL_GRADES
@@ -207,10 +207,10 @@ class _School:
         """Learn from one batch at ``rate`` times the peak learning rate; returns the loss."""
         device = self._options.device
         set_rate(self._optimiser, self._options.learning_rate * rate)
-        images = torch.from_numpy(stacked(chips)).float().to(device)
+        images = torch.from_numpy(stacked(chips, pairs=self._network.arch.sees_before))
         targets = [to_target(chip, device) for chip in chips]
         with half_precision(device):
-            losses = self._network(images, targets, self._weight)
+            losses = self._network(images.float().to(device), targets, self._weight)
         total = torch.stack(list(losses.values())).sum()
         self._optimiser.zero_grad(set_to_none=True)
         if not torch.isfinite(total):
@@ -222,13 +222,15 @@ class _School:
         return float(total.detach())
 
 
-def stacked(chips: Sequence[Chip]) -> NDArray[np.uint8]:
-    """The images of a batch; where only some show what was before, the others are black there."""
-    most = max(len(chip.image) for chip in chips)
-    missing = [np.zeros((most - len(c.image), *c.image.shape[1:]), np.uint8) for c in chips]
-    return np.stack(
-        [np.concatenate([none, c.image]) for none, c in zip(missing, chips, strict=True)]
-    )
+def stacked(chips: Sequence[Chip], *, pairs: bool) -> NDArray[np.uint8]:
+    """The images of a batch, shape (B, C, H, W); C is 6 for ``pairs``, before first, else 3.
+
+    A chip without an image before is black there, which shows nothing.
+    """
+    if not pairs:
+        return np.stack([chip.image[-RGB:] for chip in chips])
+    missing = [np.zeros((2 * RGB - len(c.image), *c.image.shape[1:]), np.uint8) for c in chips]
+    return np.stack([np.concatenate([m, c.image]) for m, c in zip(missing, chips, strict=True)])
 
 
 class RunningAverage:

@@ -11,6 +11,7 @@ ARCHITECTURES = [
     Architecture(backbone="resnet18", mask_layers=3, **SMALL),  # type: ignore[arg-type]
     Architecture(backbone="resnet34", mask_layers=1, **SMALL),  # type: ignore[arg-type]
     Architecture(backbone="resnet50", mask_layers=4, **SMALL),  # type: ignore[arg-type]
+    Architecture(sees_before=True, **SMALL),  # type: ignore[arg-type]
 ]
 
 

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
 from detection.backends import load_detector
-from detection.backends.rcnn import Architecture
-from detection.backends.torchvision import TorchvisionDetector
+from detection.backends.rcnn import Architecture, Comparison, comparing
+from detection.backends.torchvision import TorchvisionDetector, load_network
 from detection.detector import TileDetections
 from detection.errors import EngineUnavailable
 from detection.synthetic import render_chip
-from detection.weights import DEFAULT_MODEL, find_model
+from detection.training.train import encode
+from detection.weights import DEFAULT_MODEL, find_model, read_card, write_model
 
 SMALL = Architecture(channels=16, fc=16, mask_channels=16, mask_layers=1)
 SCENES = [
@@ -164,3 +165,31 @@ def test_called_as_detectron2_calls_it_the_network_answers_the_same() -> None:
     assert len(usual) > 10
     assert torch.equal(usual.pred_boxes.tensor, ours.pred_boxes.tensor)
     assert torch.equal(usual.probabilities, ours.probabilities)
+
+
+@installed
+def test_pairs_get_the_answers_of_the_other_engine(tmp_path: Path) -> None:
+    from detection.backends.detectron2 import Detectron2Detector
+
+    folder = tmp_path / "pairs"
+    network = comparing(load_network(find_model(DEFAULT_MODEL)))
+    torch.manual_seed(0)
+    for module in network.compare:
+        assert isinstance(module, Comparison)
+        torch.nn.init.normal_(module.add.weight, std=0.01)
+    card = read_card(find_model(DEFAULT_MODEL)) | {"input_kind": "before_after"}
+    write_model(
+        folder, encode(network.state_dict()), card | {"architecture": network.arch.to_json()}
+    )
+    ours = TorchvisionDetector(folder, device="cpu", dtype=torch.float32)
+    theirs = Detectron2Detector(folder, device="cpu", dtype=torch.float32)
+    images = np.concatenate([views()[::-1], views()], axis=1)
+    images[1, :3, :, 100:] = 0  # the image before shows only part of the second
+
+    found = zip(
+        ours.predict(images, min_score=0.25), theirs.predict(images, min_score=0.25), strict=True
+    )
+
+    for one, other in found:
+        assert same(one, other)
+        assert same(other, one)

@@ -9,11 +9,14 @@ from torchvision.ops import roi_align
 from detection.backends.proposals import best_proposals
 from detection.backends.rcnn import (
     Architecture,
+    Comparison,
     DamageRCNN,
     ExactAnchors,
     Sample,
     Target,
+    alone,
     box_losses,
+    comparing,
     decode,
     encode,
     mask_targets,
@@ -157,3 +160,81 @@ def test_an_image_without_buildings_gives_finite_losses() -> None:
 
 def test_an_architecture_survives_its_card() -> None:
     assert Architecture.from_json(SMALL.to_json()) == SMALL
+
+
+def pair(seed: int = 0) -> torch.Tensor:
+    """Two images with six bands; the second shows nothing before."""
+    torch.manual_seed(seed)
+    images = torch.randint(1, 256, (2, 6, 64, 128)).float()
+    images[1, :3] = 0
+    return images
+
+
+def untaught() -> tuple[DamageRCNN, DamageRCNN]:
+    """A network, and the one that is to learn to compare."""
+    torch.manual_seed(1)
+    single = DamageRCNN(SMALL).eval()
+    return single, comparing(single).eval()
+
+
+def taught() -> DamageRCNN:
+    _, network = untaught()
+    for module in network.compare:
+        assert isinstance(module, Comparison)
+        torch.nn.init.normal_(module.add.weight)
+    return network
+
+
+def test_what_learns_to_compare_begins_with_what_it_knew() -> None:
+    single, both = untaught()
+
+    with torch.inference_mode():
+        known, learning = single.features(pair()[:, 3:]), both.features(pair())
+
+    for one, other in zip(known, learning, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_where_nothing_was_shown_before_the_image_after_speaks_alone() -> None:
+    network = taught()
+    images = pair()
+    images[0, :3, :, 64:] = 0
+
+    with torch.inference_mode():
+        compared, single = network.features(images), network.features(images[:, 3:])
+
+    for one, other in zip(compared, single, strict=True):
+        half = one.shape[3] // 2
+        assert torch.allclose(one[1], other[1], atol=1e-5)
+        assert torch.allclose(one[0, :, :, half:], other[0, :, :, half:], atol=1e-5)
+        assert not torch.allclose(one[0, :, :, :half], other[0, :, :, :half], atol=1e-2)
+
+
+def test_without_the_part_that_compares_the_answer_is_that_for_one_image() -> None:
+    network = taught()
+
+    with torch.inference_mode():
+        stripped = alone(network).eval().features(pair()[:, 3:])
+        single = network.features(pair()[:, 3:])
+
+    assert all(torch.equal(a, b) for a, b in zip(stripped, single, strict=True))
+    assert not alone(network).arch.sees_before
+
+
+def test_the_image_before_is_learned_from() -> None:
+    torch.manual_seed(0)
+    target = Target(
+        torch.tensor([[8.0, 8.0, 40.0, 40.0]]),
+        torch.tensor([2]),
+        torch.ones(1, 64, 128, dtype=torch.uint8),
+        torch.zeros(64, 128, dtype=torch.bool),
+    )
+    network = comparing(DamageRCNN(SMALL)).train()
+
+    losses = network(pair(), [target, target], torch.ones(4))
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+
+    finest = network.compare[0]
+    assert isinstance(finest, Comparison)
+    assert finest.add.weight.grad is not None
+    assert finest.add.weight.grad.abs().sum() > 0

@@ -9,7 +9,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from detection.errors import BadLabels
-from detection.labels.xbd import read_outlines, read_xbd
+from detection.labels.xbd import read_outlines, read_xbd, with_before
 from detection.training.chips import IGNORED_GRADE
 
 SQUARE = "POLYGON (({0} {0}, {1} {0}, {1} {1}, {0} {1}, {0} {0}))"
@@ -20,7 +20,9 @@ def feature(wkt: str, subtype: str | None) -> dict[str, object]:
     return {"wkt": wkt, "properties": properties | ({"subtype": subtype} if subtype else {})}
 
 
-def write_scene(folder: Path, name: str, features: list[dict[str, object]]) -> None:
+def write_scene(
+    folder: Path, name: str, features: list[dict[str, object]], *, value: int = 90
+) -> None:
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     with (
@@ -35,7 +37,7 @@ def write_scene(folder: Path, name: str, features: list[dict[str, object]]) -> N
             dtype="uint8",
         ) as dataset,
     ):
-        dataset.write(np.full((3, 48, 64), 90, np.uint8))
+        dataset.write(np.full((3, 48, 64), value, np.uint8))
     label = {"features": {"xy": features, "lng_lat": []}, "metadata": {"gsd": 2.1}}
     (folder / "labels" / f"{name}.json").write_text(json.dumps(label))
 
@@ -92,6 +94,27 @@ def test_before_the_disaster_every_building_is_undamaged(tmp_path: Path) -> None
     write_scene(tmp_path, "storm_1_pre_disaster", [feature(SQUARE.format(10, 20), None)])
 
     assert read_xbd(tmp_path, when="pre")[0].load().grades.tolist() == [0]
+
+
+def test_a_pair_has_the_image_before_in_its_first_bands(tmp_path: Path) -> None:
+    write_scene(tmp_path, "storm_1_post_disaster", [feature(SQUARE.format(2, 8), "destroyed")])
+    write_scene(tmp_path, "storm_1_pre_disaster", [], value=30)
+
+    (pair,) = with_before(tmp_path, read_xbd(tmp_path))
+    chip = pair.load()
+
+    assert chip.image.shape == (6, 48, 64)
+    assert (chip.image[:3] == 30).all()
+    assert (chip.image[3:] == 90).all()
+    assert chip.grades.tolist() == [3]
+
+
+def test_a_pair_without_its_image_before_is_refused(tmp_path: Path) -> None:
+    write_scene(tmp_path, "storm_1_post_disaster", [feature(SQUARE.format(2, 8), "destroyed")])
+    (pair,) = with_before(tmp_path, read_xbd(tmp_path))
+
+    with pytest.raises(BadLabels):
+        pair.load()
 
 
 def test_a_small_outline_inside_a_large_one_stays_visible(tmp_path: Path) -> None:

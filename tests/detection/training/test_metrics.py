@@ -24,6 +24,7 @@ from detection.training.metrics import (
     average_precision,
     choose_operating_score,
     count_pixels,
+    differences,
     harmonic_f1,
     match,
     summarise,
@@ -297,3 +298,17 @@ def test_a_scene_drawn_twice_weighs_twice() -> None:
     repeated = average_precision([good, bad, bad, bad], np.ones((1, 4)))
 
     assert weighted == pytest.approx(repeated)
+
+
+def test_a_model_that_is_better_everywhere_is_better_for_sure() -> None:
+    good = [_scene_of_quality(4 + k % 3) for k in range(8)]
+    poor = [_scene_of_quality(k % 3) for k in range(8)]
+
+    better, same = differences(good, poor)["building_f1"], differences(good, good)["building_f1"]
+
+    assert better.value == pytest.approx(
+        summarise(good).scores["building_f1"].value - summarise(poor).scores["building_f1"].value  # type: ignore[operator]
+    )
+    assert better.low is not None
+    assert better.low > 0
+    assert (same.low, same.value, same.high) == (0, 0, 0)

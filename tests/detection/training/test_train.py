@@ -1,5 +1,6 @@
 """Training: it learns, repeats itself, can be stopped, and leaves a model that loads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 
 from detection.backends import load_detector
 from detection.backends.rcnn import Architecture
+from detection.detector import BoxGrader
 from detection.errors import BadLabels, Cancelled
 from detection.training.augment import NONE
 from detection.training.chips import Chip, LazyChip
-from detection.training.train import Serving, TrainOptions, train
-from detection.weights import WEIGHTS, read_card, verify
+from detection.training.train import Serving, TrainOptions, train, write_alone
+from detection.weights import WEIGHTS, read_card, read_spec, verify
 
 SIDE = 96
 SMALL = Architecture(channels=32, fc=32, mask_channels=16, mask_layers=1)
@@ -103,3 +105,51 @@ def test_a_cancelled_training_writes_nothing(tmp_path: Path) -> None:
 def test_training_on_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadLabels):
         train([Serving([])], options(1), tmp_path / "model", label="test@1")
+
+
+def changed() -> Chip:
+    """A roof that is as it was, and one that is there no more; both looked alike before."""
+    image = np.full((6, SIDE, SIDE), 40, np.uint8)
+    instances = np.zeros((SIDE, SIDE), np.int32)
+    image[:, 10:40, 10:45] = 200
+    instances[10:40, 10:45] = 1
+    image[:3, 55:85, 50:80] = 200
+    instances[55:85, 50:80] = 2
+    grades, ignore = np.array([0, 3], np.int8), np.zeros((SIDE, SIDE), bool)
+    return Chip(image, instances, grades, ignore, "pair", "test", "0", 0.5)
+
+
+def test_pairs_teach_what_one_image_does_not_show(tmp_path: Path) -> None:
+    """The lost roof is bare ground in the image after: only the one before tells where it was."""
+    diet = [Serving([LazyChip("pair", "test", "0", changed)])]
+
+    pairs = train(diet, replace(options(150), pairs=True), tmp_path / "pairs", label="pairs@1")
+    single = write_alone(pairs, tmp_path / "single", label="single@1")
+
+    both = changed().image[None]
+    boxes = [np.array([[10, 10, 45, 40], [50, 55, 80, 85]], np.float32)]
+    (seen,) = grader(pairs).grade(both, boxes)
+    assert (seen.scores > 0.5).all()
+    assert seen.probabilities.argmax(axis=1).tolist() == [0, 3]
+    assert read_spec(pairs).input_kind == "before_after"
+    (untold,) = grader(pairs).grade(np.concatenate([0 * both[:, :3], both[:, 3:]], axis=1), boxes)
+    (single_said,) = grader(single).grade(both[:, 3:], boxes)
+    assert read_spec(single).label == "single@1"
+    assert read_spec(single).input_kind == "after"
+    assert np.allclose(single_said.scores, untold.scores, atol=0.02)
+
+
+def grader(folder: Path) -> BoxGrader:
+    detector = load_detector(folder, device="cpu")
+    assert isinstance(detector, BoxGrader)
+    return detector
+
+
+def test_images_alone_and_pairs_can_be_taught_together(tmp_path: Path) -> None:
+    diet = [Serving([LazyChip("pair", "test", "0", changed)]), *DIET]
+
+    pairs = train(diet, replace(options(3), pairs=True), tmp_path / "pairs", label="pairs@1")
+    after = train(diet, options(3), tmp_path / "after", label="after@1")
+
+    assert read_spec(pairs).input_kind == "before_after"
+    assert read_spec(after).input_kind == "after"
