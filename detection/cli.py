@@ -15,10 +15,13 @@ from tqdm import tqdm
 
 from detection.areas import read_area
 from detection.backends import ENGINES, load_detector
+from detection.detector import Detector
 from detection.errors import DetectionError, OutlinesWanted
+from detection.explaining import explain
 from detection.outputs import (
     check_output,
     describe,
+    find_outline,
     omissions_path,
     write_footprints,
     write_omissions,
@@ -72,6 +75,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add_detect(commands.add_parser("detect", help="find damaged buildings in an image"))
+    _add_explain(commands.add_parser("explain", help="draw why a building got its grade"))
     for name, words in TRAINING.items():
         command = commands.add_parser(name, help=words)
         if arguments[:1] == [name]:
@@ -81,23 +85,24 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", type=Path, metavar="AFTER.tif", help="GeoTIFF from after")
+    parser.add_argument("found", type=Path, metavar="FOUND.geojson", help="what detect wrote")
+    parser.add_argument("--id", required=True, help="of the building, in FOUND.geojson")
+    parser.add_argument("--output", type=Path, required=True, metavar="PICTURE.png")
+    _add_model(parser)
+    parser.add_argument(
+        "--bands", help="such as RGB, BGRN, PAN or 5,3,2; the file's own unless given"
+    )
+    parser.set_defaults(run=_explain)
+
+
 def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="AFTER.tif", help="GeoTIFF from after")
     parser.add_argument(
         "--output", type=Path, required=True, help="ends in .geojson, .gpkg, .fgb or .parquet"
     )
-    parser.add_argument(
-        "--before", type=Path, metavar="BEFORE.tif", help="GeoTIFF from before, to compare with"
-    )
-    parser.add_argument(
-        "--model",
-        help=f"model folder, or name of a shipped one; {DEFAULT_MODEL}, or {DEFAULT_PAIR_MODEL} "
-        "with --before, unless given",
-    )
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument(
-        "--backend", choices=list(ENGINES), help="the engine; UNOSAT_DETECTOR unless given"
-    )
+    _add_model(parser)
     parser.add_argument(
         "--min-score", type=_score, help="0 to 1; the model's operating score unless given"
     )
@@ -123,6 +128,21 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_detect)
 
 
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--before", type=Path, metavar="BEFORE.tif", help="GeoTIFF from before, to compare with"
+    )
+    parser.add_argument(
+        "--model",
+        help=f"model folder, or name of a shipped one; {DEFAULT_MODEL}, or {DEFAULT_PAIR_MODEL} "
+        "with --before, unless given",
+    )
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument(
+        "--backend", choices=list(ENGINES), help="the engine; UNOSAT_DETECTOR unless given"
+    )
+
+
 def _score(text: str) -> float:
     score = float(text)
     if not 0 <= score <= 1:
@@ -136,8 +156,7 @@ def _detect(args: argparse.Namespace) -> int:
         min_score=args.min_score, bands=BandOrder.parse(args.bands) if args.bands else None
     )
     area = read_area(args.area) if args.area else None
-    model = args.model or (DEFAULT_PAIR_MODEL if args.before else DEFAULT_MODEL)
-    detector = load_detector(find_model(model), device=args.device, engine=args.backend)
+    detector = _detector(args)
     with _known(args) as outlines:
         with _bar() as bar:
             result = detect_scene(
@@ -154,6 +173,23 @@ def _detect(args: argparse.Namespace) -> int:
             write_omissions(args.output, not_analysed(result.plan, result.counts, outlines.book))
         write_footprints(args.output, result.footprints, metadata)
     _say(result, args.output)
+    return 0
+
+
+def _detector(args: argparse.Namespace) -> Detector:
+    model = args.model or (DEFAULT_PAIR_MODEL if args.before else DEFAULT_MODEL)
+    return load_detector(find_model(model), device=args.device, engine=args.backend)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from detection.drawing import draw_explanation
+
+    outline = find_outline(args.found, args.id)
+    options = DetectionOptions(bands=BandOrder.parse(args.bands) if args.bands else None)
+    before = BeforeScene(args.before) if args.before else None
+    draw_explanation(
+        explain(args.image, outline, _detector(args), options, before=before), args.output
+    )
     return 0
 
 

@@ -187,6 +187,16 @@ class OutlinesElsewhere(DetectionError):
     )
 
 
+class BuildingNotFound(DetectionError):
+    """A building that was asked about is not in the file, or not on the image."""
+
+    code = "building_not_found"
+    user_message = (
+        "There is no such building in the file, or it is not on the image. Check that the image, "
+        "the file of footprints and the id belong together."
+    )
+
+
 class BeforeElsewhere(DetectionError):
     """The image before shows other ground than the image after."""
 

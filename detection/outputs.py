@@ -17,9 +17,11 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyarrow import parquet
+from shapely.errors import GEOSException
+from shapely.geometry import MultiPolygon, Polygon, shape
 
 from detection import __version__
-from detection.errors import BadOutput
+from detection.errors import BadOutput, BuildingNotFound, UnreadableOutlines
 from detection.footprints import Footprint
 from detection.grades import MODEL_GRADES
 from detection.outlines.book import REASONS, Reason
@@ -195,6 +197,23 @@ def to_geojson(footprints: Iterable[Footprint], metadata: dict[str, Any]) -> Ite
         yield separator + _dump(footprint.to_feature())
         separator = ",\n"
     yield "\n]}\n"
+
+
+def find_outline(path: Path, feature_id: str) -> Polygon | MultiPolygon:
+    """The outline of one building in a GeoJSON file of ours, in longitude and latitude.
+
+    Raises:
+        BuildingNotFound: there is no such building in it.
+        UnreadableOutlines: the file is no GeoJSON of ours.
+    """
+    try:
+        features = json.loads(path.read_text(encoding="utf-8"))["features"]
+        found = [shape(one["geometry"]) for one in features if one.get("id") == feature_id]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, GEOSException) as error:
+        raise UnreadableOutlines(f"{path.name}: {error}") from error
+    if len(found) != 1 or not isinstance(found[0], Polygon | MultiPolygon):
+        raise BuildingNotFound(f"{path.name}: {feature_id}")
+    return found[0]
 
 
 def check_output(path: Path) -> None:
