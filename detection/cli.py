@@ -35,6 +35,7 @@ from detection.pipeline import (
     detect_scene,
     not_analysed,
 )
+from detection.planning import PROFILES
 from detection.raster import BandOrder
 from detection.weights import DEFAULT_MODEL, DEFAULT_PAIR_MODEL, find_model
 
@@ -106,6 +107,12 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-score", type=_score, help="0 to 1; the model's operating score unless given"
     )
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="normal",
+        help="fast: half the work for each square kilometre, but small buildings are missed",
+    )
     parser.add_argument("--area", type=Path, help="GeoJSON polygons to look inside")
     parser.add_argument(
         "--outlines",
@@ -153,7 +160,9 @@ def _score(text: str) -> float:
 def _detect(args: argparse.Namespace) -> int:
     check_output(args.output)
     options = DetectionOptions(
-        min_score=args.min_score, bands=BandOrder.parse(args.bands) if args.bands else None
+        min_score=args.min_score,
+        bands=BandOrder.parse(args.bands) if args.bands else None,
+        profile=args.profile,
     )
     area = read_area(args.area) if args.area else None
     detector = _detector(args)

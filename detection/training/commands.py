@@ -17,6 +17,7 @@ from detection.errors import EngineUnavailable
 from detection.labels.masks import read_masks
 from detection.labels.vectors import read_outlined
 from detection.labels.xbd import read_xbd, with_before
+from detection.planning import PROFILES, DetectionOptions
 from detection.synthetic import USUAL_DAMAGE, SceneFile, TownScene, render_chip, write_scene
 from detection.training.chips import (
     Chip,
@@ -231,6 +232,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="0 to 1, or 'choose' to take the one of the highest building F1 on these scenes; "
         "the model's own unless given",
     )
+    parser.add_argument("--profile", choices=PROFILES, default="normal", help="as of detect")
     parser.add_argument(
         "--against", metavar="MODEL", help="score this one too and say what differs, with intervals"
     )
@@ -245,7 +247,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     either.add_argument(
         "--update-card", metavar="WORDS", help="put the scores into the model's card, as on WORDS"
     )
-    parser.set_defaults(act=_evaluate)
+    parser.set_defaults(act=_evaluate, refuse=parser.error)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -257,6 +259,8 @@ def _evaluate(args: argparse.Namespace) -> None:
         update_card,
     )
 
+    if args.update_card and args.profile != "normal":
+        args.refuse("a card holds the scores of the normal profile")
     folder = find_model(args.model)
     found = _scored(args, folder)
     print(to_table(found))
@@ -283,6 +287,7 @@ def _scored(args: argparse.Namespace, folder: Path) -> "Evaluation":
             scenes,
             operating_score=args.operating_score,
             outlines_given=args.outlines_given,
+            options=DetectionOptions(profile=args.profile),
             on_scene=lambda done, _: _advance(bar, done),
         )
 

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,7 @@ def evaluate(
     *,
     operating_score: float | None = None,
     outlines_given: bool = False,
+    options: DetectionOptions = DetectionOptions(),  # noqa: B008 (frozen)
     on_scene: OnScene | None = None,
 ) -> Evaluation:
     """Score a model on labelled scenes.
@@ -91,6 +92,7 @@ def evaluate(
             0, the score is chosen on these scenes.
         outlines_given: tell the model where the buildings are, as ``--outlines`` does: what is
             scored is the grades alone, and every given building counts.
+        options: how the model looks; its least score is not used here.
         on_scene: hears of every scene.
 
     Raises:
@@ -102,7 +104,7 @@ def evaluate(
         raise BadLabels("no scenes to evaluate on")
     seen = []
     for done, source in enumerate(scenes, start=1):
-        seen.append(_look(detector, source.load(), outlines_given=outlines_given))
+        seen.append(_look(detector, source.load(), options, outlines_given=outlines_given))
         if on_scene:
             on_scene(done, len(scenes))
     score = detector.spec.operating_score if operating_score is None else operating_score
@@ -117,7 +119,13 @@ def evaluate(
     return Evaluation(detector.spec.label, score, reports, outlines_given, each)
 
 
-def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
+def detect_chip(
+    detector: Detector,
+    chip: Chip,
+    *,
+    min_score: float,
+    options: DetectionOptions = DetectionOptions(),  # noqa: B008 (frozen)
+) -> Found:
     """Detect buildings in a chip through the whole pipeline.
 
     Returns:
@@ -125,7 +133,7 @@ def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
     """
     with tempfile.TemporaryDirectory(prefix="evaluate-") as folder:
         path, before = _write_chip(chip, Path(folder), detector)
-        options = DetectionOptions(min_score=min_score)
+        options = replace(options, min_score=min_score)
         try:
             found = detect_scene(path, detector, options, before=before).footprints
         except EmptyImage:  # a chip of nothing but nodata: there is nothing to find
@@ -133,13 +141,19 @@ def detect_chip(detector: Detector, chip: Chip, *, min_score: float) -> Found:
     return _in_chip(found, chip)
 
 
-def grade_chip(detector: Detector, chip: Chip, outlines: Sequence[BaseGeometry]) -> Found:
+def grade_chip(
+    detector: Detector,
+    chip: Chip,
+    outlines: Sequence[BaseGeometry],
+    options: DetectionOptions = DetectionOptions(),  # noqa: B008 (frozen)
+) -> Found:
     """Grade given buildings of a chip through the whole pipeline, as ``--outlines`` does.
 
     Args:
         detector: the model; it must be a ``BoxGrader`` as well.
         chip: the image.
         outlines: polygons in the chip's own pixels (column, row).
+        options: how the model looks.
 
     Returns:
         Those that could be judged, in the same pixels.
@@ -161,7 +175,7 @@ def grade_chip(detector: Detector, chip: Chip, outlines: Sequence[BaseGeometry])
         )
         known = KnownOutlines(source, Path(folder) / "outlines.sqlite")
         try:
-            found = detect_scene(path, detector, outlines=known, before=before).footprints
+            found = detect_scene(path, detector, options, outlines=known, before=before).footprints
         except EmptyImage:
             found = []
     return _in_chip(found, chip)
@@ -228,14 +242,16 @@ def drawn_of(chip: Chip) -> Drawn:
     )
 
 
-def _look(detector: Detector, chip: Chip, *, outlines_given: bool) -> _Seen:
+def _look(
+    detector: Detector, chip: Chip, options: DetectionOptions, *, outlines_given: bool
+) -> _Seen:
     if chip.semantic:
         raise BadLabels(f"{chip.name}: touching buildings are not told apart")
     drawn = drawn_of(chip)
     if outlines_given:
-        found = grade_chip(detector, chip, drawn.outlines)
+        found = grade_chip(detector, chip, drawn.outlines, options)
     else:
-        found = detect_chip(detector, chip, min_score=LEAST_SCORE)
+        found = detect_chip(detector, chip, min_score=LEAST_SCORE, options=options)
     grades = np.concatenate([[0], np.maximum(chip.grades.astype(int) + 1, 0)])
     ungraded = np.concatenate([[False], chip.grades < 0])[chip.instances]
     return _Seen(

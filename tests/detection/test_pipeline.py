@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Semaphore
@@ -307,6 +308,30 @@ def test_an_image_of_nodata_is_refused(make_geotiff: MakeGeotiff) -> None:
 
     with pytest.raises(EmptyImage):
         detect_scene(path, ORACLE, OPTIONS)
+
+
+def test_the_fast_profile_looks_at_half_as_many_pixels(make_geotiff: MakeGeotiff) -> None:
+    path = make_geotiff(paint(TOWN, width=230, height=240))
+    fast = replace(OPTIONS, profile="fast")
+
+    usual, less = (plan_scene(path, ORACLE.spec, options) for options in (OPTIONS, fast))
+    bright = BrightOracle(ORACLE.spec)
+    found = detect_scene(make_geotiff(paint_white(HOSPITAL), name="roof.tif"), bright, fast)
+
+    pixels = [plan.grid.width * plan.grid.height for plan in (less, usual)]
+    assert pixels[0] / pixels[1] == pytest.approx(1 / 1.4**2, rel=0.02)
+    assert less.describe_options()["profile"] == "fast"
+    assert less.run_sha256 != usual.run_sha256
+    (roof,) = found.footprints
+    assert in_pixels(roof).symmetric_difference(HOSPITAL).area < 0.03 * HOSPITAL.area
+
+
+def paint_white(building: Polygon) -> NDArray[np.uint8]:
+    return (
+        np.where(paint([building], width=230, height=240)[2] == 255, 250, 10)[None]
+        .repeat(3, axis=0)
+        .astype(np.uint8)
+    )
 
 
 def test_progress_counts_every_tile(town: tuple[Path, ScenePlan, bytes]) -> None:
