@@ -133,6 +133,7 @@ def card_markdown(card: dict[str, Any]) -> str:
         *(f"- {sentence}" for sentence in card.get("limits", ())),
         "",
         *_score_lines(card.get("scores")),
+        *_tried_lines(card.get("tried", ())),
     ]
     return "\n".join(lines) + "\n"
 
@@ -234,6 +235,18 @@ def _data_lines(data: Any) -> list[str]:  # noqa: ANN401 (a card is JSON)
     if isinstance(data, list) and data:
         return [f"- {words}" for words in data]
     return [f"- {data}" if data else "- not recorded"]
+
+
+def _tried_lines(tried: Sequence[dict[str, Any]]) -> list[str]:
+    """What was tried on the way, each with the figures that it gave."""
+    if not tried:
+        return []
+    lines = ["", "## What was tried", "", "| | Building AP50 | Damaged F1 |", "|---|---|---|"]
+    for one in tried:
+        figures = [one.get("building_ap50"), one.get("damaged_f1")]
+        cells = ["-" if figure is None else f"{figure:.3f}" for figure in figures]
+        lines.append(f"| {one['what']} | {cells[0]} | {cells[1]} |")
+    return lines
 
 
 def _score_lines(scores: dict[str, Any] | None) -> list[str]:
