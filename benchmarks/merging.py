@@ -145,7 +145,7 @@ def _shards(town: "_Town") -> Iterator[bytes]:
 def _plan(layout: TileLayout) -> ScenePlan:
     model = ModelSpec("none", "1", "0" * 64, "after", 0.5, TILE_PX, 0.5, "Apache-2.0")
     options = DetectionOptions(TILE_PX, OVERLAP_PX, 0.5, 1)
-    stretch = Stretch(np.zeros(3, np.float32), np.full(3, 255, np.float32))
+    stretch = Stretch((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
     return ScenePlan(
         scene_name="made-up",
         scene_sha256="0" * 64,
@@ -227,7 +227,7 @@ class _Town:
         scores: NDArray[np.float64],
     ) -> list[Candidate]:
         left = np.array(self.layout.lefts)[column].astype(float)
-        top = float(self.layout.tops[row])
+        top = np.full(len(left), float(self.layout.tops[row]))
         cut = shapely.intersection(seen, shapely.box(left, top, left + TILE_PX, top + TILE_PX))
         cut = shapely.normalize(shapely.set_precision(cut, 1 / SUBPIXELS))
         whole = (shapely.get_type_id(cut) == 3) & (shapely.area(cut) >= LEAST_AREA_PX)
@@ -247,7 +247,7 @@ class _Town:
         ]
 
     def _sides(
-        self, cut: NDArray[np.object_], left: NDArray[np.float64], top: float
+        self, cut: NDArray[np.object_], left: NDArray[np.float64], top: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         grid = self.layout.grid
         bounds = shapely.bounds(cut)
@@ -271,7 +271,8 @@ def _buildings(line: int, width: int) -> NDArray[np.object_]:
     usual = _stars(chance, middles, size)
     high, wide = (cells // LONG_EVERY + line // LONG_EVERY) % 2 == 0, np.array(LONG_PX) / 2
     reach = np.where(high[:, None], wide[::-1], wide)
-    long = shapely.box(*(middles - reach).T, *(middles + reach).T)
+    (left, top), (right, bottom) = (middles - reach).T, (middles + reach).T
+    long = shapely.box(left, top, right, bottom)
     found: NDArray[np.object_] = np.where(is_long, long, usual)[free]
     return found
 
@@ -287,8 +288,9 @@ def _stars(
     places = middles[:, None] + np.stack([np.cos(turn), np.sin(turn)], axis=2) * reach[..., None]
     real = corner < count[:, None]
     owner = np.broadcast_to(np.arange(len(middles))[:, None], real.shape)[real]
-    stars: NDArray[np.object_] = shapely.polygons(shapely.linearrings(places[real], indices=owner))
-    return stars
+    return np.asarray(
+        shapely.polygons(shapely.linearrings(places[real], indices=owner)), dtype=object
+    )
 
 
 def _moved(outlines: NDArray[np.object_], moves: NDArray[np.float64]) -> NDArray[np.object_]:

@@ -187,8 +187,7 @@ def polygons_of(candidates: Sequence[Candidate]) -> NDArray[np.object_]:
     corners = [candidate.outline for candidate in candidates]
     owner = np.repeat(np.arange(len(corners)), [len(outline) for outline in corners])
     rings = shapely.linearrings(np.concatenate(corners) / SUBPIXELS, indices=owner)
-    polygons: NDArray[np.object_] = shapely.polygons(rings)
-    return polygons
+    return np.asarray(shapely.polygons(rings), dtype=object)
 
 
 def tidy(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -224,7 +223,7 @@ def cut_at_antimeridian(lonlat: Polygon) -> Polygon | MultiPolygon:
     Args:
         lonlat: its corners' longitudes may jump between -180 and 180, or go on beyond.
     """
-    (cut,) = cut_all_at_antimeridian(np.array([lonlat], dtype=object))
+    cut: Polygon | MultiPolygon = cut_all_at_antimeridian(np.array([lonlat], dtype=object))[0]
     return cut
 
 
@@ -246,8 +245,8 @@ def _cut_at_antimeridian(lonlat: Polygon) -> Polygon | MultiPolygon:
 
 def round_lonlat(lonlat: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
     """Round degrees to a centimetre, and keep the geometry valid and anticlockwise."""
-    (rounded_to_cm,) = round_all_lonlat(np.array([lonlat], dtype=object))
-    return rounded_to_cm
+    done: Polygon | MultiPolygon = round_all_lonlat(np.array([lonlat], dtype=object))[0]
+    return done
 
 
 def round_all_lonlat(lonlat: NDArray[np.object_]) -> NDArray[np.object_]:

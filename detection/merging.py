@@ -292,7 +292,10 @@ def _may_be_views(
     """Whether the smaller of two may be a part of the larger that its tile saw badly."""
     one, other = seen.areas[first], seen.areas[second]
     cut = np.where(one <= other, seen.sides[first], seen.sides[second]) != Side.NONE
-    return cut | (np.minimum(one, other) / np.maximum(one, other) >= SMALLEST_SHARE)
+    may_be: NDArray[np.bool_] = cut | (
+        np.minimum(one, other) / np.maximum(one, other) >= SMALLEST_SHARE
+    )
+    return may_be
 
 
 def _settle(
