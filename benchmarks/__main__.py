@@ -1,6 +1,7 @@
 """``python -m benchmarks``: every measurement, one after another."""
 
-from benchmarks import engine, tiles
+from benchmarks import engine, merging, tiles
 
 engine.main([])
+merging.main([])
 tiles.main([])

@@ -24,6 +24,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from benchmarks.measures import peak_kibibytes
 from detection.backends import load_detector
 from detection.detector import Detector, ModelSpec, TileDetections
 from detection.footprints import Footprint
@@ -216,14 +217,7 @@ class _Repeating:
 def _peak(model: Path, path: Path) -> dict[str, float]:
     result = detect_scene(path, _Repeating(model))
     _save(result, path.with_suffix(".geojson"))
-    return {"gibibytes": _peak_kibibytes() / 2**20, "footprints": len(result.footprints)}
-
-
-def _peak_kibibytes() -> int:
-    """This process's own peak; ru_maxrss would begin with that of the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1])
+    return {"gibibytes": peak_kibibytes() / 2**20, "footprints": len(result.footprints)}
 
 
 if __name__ == "__main__":

@@ -180,6 +180,16 @@ def trace(
     return found
 
 
+def polygons_of(candidates: Sequence[Candidate]) -> NDArray[np.object_]:
+    """Their outlines in model pixels, shape (N,); as ``Candidate.polygon``, but all at once."""
+    if not candidates:
+        return np.array([], dtype=object)
+    corners = [candidate.outline for candidate in candidates]
+    owner = np.repeat(np.arange(len(corners)), [len(outline) for outline in corners])
+    rings = shapely.linearrings(np.concatenate(corners) / SUBPIXELS, indices=owner)
+    return np.asarray(shapely.polygons(rings), dtype=object)
+
+
 def tidy(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
     """Simplify polygons in pixels, put them on the 64ths, and keep them valid, with one ring.
 
@@ -198,15 +208,26 @@ def rounded(probabilities: Sequence[float] | NDArray[np.floating[Any]]) -> tuple
     return tuple(round(float(value), DECIMALS) for value in probabilities)
 
 
+def cut_all_at_antimeridian(lonlat: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Polygons in degrees, shape (N,), each as ``cut_at_antimeridian`` cuts it."""
+    west, _, east, _ = shapely.bounds(lonlat).reshape(-1, 4).T
+    cut = lonlat.copy()
+    for number in np.flatnonzero(~((west >= -180) & (east <= 180) & (east - west <= 180))):
+        cut[number] = _cut_at_antimeridian(cut[number])
+    return cut
+
+
 def cut_at_antimeridian(lonlat: Polygon) -> Polygon | MultiPolygon:
     """A polygon in degrees, cut where it crosses the 180th meridian (RFC 7946, 3.1.9).
 
     Args:
         lonlat: its corners' longitudes may jump between -180 and 180, or go on beyond.
     """
-    west, _, east, _ = lonlat.bounds
-    if west >= -180 and east <= 180 and east - west <= 180:
-        return lonlat
+    cut: Polygon | MultiPolygon = cut_all_at_antimeridian(np.array([lonlat], dtype=object))[0]
+    return cut
+
+
+def _cut_at_antimeridian(lonlat: Polygon) -> Polygon | MultiPolygon:
     corners = np.asarray(lonlat.exterior.coords)
     corners[:, 0] %= 360
     if np.ptp(corners[:, 0]) > 180:  # it lies across longitude 0, not 180
@@ -224,10 +245,18 @@ def cut_at_antimeridian(lonlat: Polygon) -> Polygon | MultiPolygon:
 
 def round_lonlat(lonlat: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
     """Round degrees to a centimetre, and keep the geometry valid and anticlockwise."""
+    done: Polygon | MultiPolygon = round_all_lonlat(np.array([lonlat], dtype=object))[0]
+    return done
+
+
+def round_all_lonlat(lonlat: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Polygons and multipolygons in degrees, shape (N,), each as ``round_lonlat`` rounds it."""
     rounded_to_cm = shapely.transform(lonlat, lambda xy: np.round(xy, LONLAT_DECIMALS))
-    if not rounded_to_cm.is_valid and isinstance(lonlat, Polygon):
-        rounded_to_cm = _largest_part(shapely.make_valid(rounded_to_cm))
-    return shapely.orient_polygons(rounded_to_cm)
+    for number in np.flatnonzero(~shapely.is_valid(rounded_to_cm)):
+        if isinstance(lonlat[number], Polygon):
+            rounded_to_cm[number] = _largest_part(shapely.make_valid(rounded_to_cm[number]))
+    oriented: NDArray[np.object_] = shapely.orient_polygons(rounded_to_cm)
+    return oriented
 
 
 def _ring(mask: NDArray[np.float32], bounds: NDArray[np.float32]) -> NDArray[np.float64] | None:

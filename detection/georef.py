@@ -29,9 +29,11 @@ class SceneGrid:
     def to_ground(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert (column, row) pairs, shape (N, 2), to (x, y) in the CRS. Rotation is honoured."""
         t = self.transform
-        matrix = np.array([[t.a, t.b], [t.d, t.e]])
-        ground: NDArray[np.float64] = pixels @ matrix.T + np.array([t.c, t.f])
-        return ground
+        column, row = pixels.T
+        # Not a product of matrices: its last bit may depend on how many points there are.
+        return np.column_stack(
+            [column * t.a + row * t.b + t.c, column * t.d + row * t.e + t.f],
+        )
 
 
 @dataclass(frozen=True, slots=True)

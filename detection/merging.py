@@ -1,11 +1,14 @@
 """Each building once: what neighbouring tiles both saw is matched, chosen or joined.
 
 Detections of different tiles are compared only inside the ground that both tiles saw, so nothing
-is suppressed over the whole scene, and rows of tiles can be taken one after another.
+is suppressed over the whole scene, and rows of tiles can be taken one after another. What is asked
+of every detection or pair is asked for the whole row at once: a call of shapely costs more than
+its answer.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import shapely
@@ -13,9 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry import Polygon, box
-from shapely.geometry.base import BaseGeometry
 
-from detection.footprints import TILE_EDGE_PX, Candidate, Side, rounded, tidy
+from detection.footprints import TILE_EDGE_PX, Candidate, Side, polygons_of, rounded, tidy
 from detection.georef import GeoTile
 from detection.tiling import TileLayout
 
@@ -27,7 +29,7 @@ SMALLEST_SHARE = 0.15
 # A whole view that is about as large as joined pieces is better than they are; a smaller one is a
 # part of what was too large to be seen at once.
 WHOLE_SHARE = 0.9
-_Parts = dict[tuple[int, int], BaseGeometry]  # by number of the detection, and other tile
+_Place = tuple[float, ...]  # top, left, bottom, right, then every corner: a total order of outlines
 _CUTS = (Side.LEFT, Side.TOP, Side.RIGHT, Side.BOTTOM)
 
 
@@ -50,11 +52,33 @@ class Merged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """A candidate with its geometry; ``number`` orders those not yet settled."""
+    """A candidate with its geometry, in model pixels of the scene."""
 
     candidate: Candidate
     polygon: Polygon
+    place: _Place
     tile: GeoTile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """What is compared of N detections.
+
+    Attributes:
+        polygons: shape (N,).
+        bounds: shape (N, 4): left, top, right, bottom.
+        areas: shape (N,), in square pixels.
+        tiles: shape (N,): numbers.
+        edges: shape (N, 4): of the tiles, as ``bounds``.
+        sides: shape (N,): as ``Candidate.sides``.
+    """
+
+    polygons: NDArray[np.object_]
+    bounds: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    tiles: NDArray[np.intp]
+    edges: NDArray[np.intp]
+    sides: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +96,20 @@ class _Group:
 
     Attributes:
         merged: what it says of the building.
+        place: of its outline.
         is_joined: whether it is made of pieces.
         goes_on: it was cut at a tile's edge, and nothing was found to join it to.
         inset: distance from the nearest edge of its tile, in pixels.
     """
 
     merged: Merged
+    place: _Place
     is_joined: bool
     goes_on: bool
     inset: float
+
+
+_Settled = list[tuple[_Place, Merged]]
 
 
 def merge_rows(layout: TileLayout, rows: Iterable[list[Candidate]]) -> Iterator[list[Merged]]:
@@ -98,155 +127,196 @@ def merge_rows(layout: TileLayout, rows: Iterable[list[Candidate]]) -> Iterator[
     pending: list[_Seen] = []
     links: list[_Link] = []
     for row, candidates in enumerate(rows):
-        seen = sorted((_see(layout, candidate) for candidate in candidates), key=_order)
-        settled, seams = _split(layout, seen)
+        settled, seams = _split(layout, _see(layout, candidates))
         fresh = len(pending)
         pending += seams
         links += _links(pending, fresh)
         limit = layout.tops[row + 1] if row + 1 < len(layout.tops) else np.inf
         done, pending, links = _settle(pending, links, limit)
-        settled += done
-        yield sorted(settled, key=lambda merged: _place(merged.outline))
+        yield [merged for _, merged in sorted(settled + done, key=itemgetter(0))]
 
 
-def _see(layout: TileLayout, candidate: Candidate) -> _Seen:
-    return _Seen(candidate, candidate.polygon, layout.tile(candidate.tile))
+def _see(layout: TileLayout, candidates: list[Candidate]) -> list[_Seen]:
+    """The candidates of a row with their geometry, in an order that is theirs alone."""
+    polygons = polygons_of(candidates)
+    tiles = {index: layout.tile(index) for index in {one.tile for one in candidates}}
+    seen = [
+        _Seen(candidate, polygon, place, tiles[candidate.tile])
+        for candidate, polygon, place in zip(candidates, polygons, _places(polygons), strict=True)
+    ]
+    return sorted(seen, key=lambda one: (one.candidate.tile, one.place, -one.candidate.score))
 
 
-def _order(seen: _Seen) -> tuple[object, ...]:
-    return (seen.candidate.tile, _place(seen.polygon), -seen.candidate.score)
+def _places(outlines: NDArray[np.object_]) -> Iterator[_Place]:
+    corners = shapely.get_coordinates(outlines).ravel().tolist()
+    ends = (2 * np.cumsum(shapely.get_num_coordinates(outlines))).tolist()
+    start = 0
+    for (left, top, right, bottom), end in zip(
+        shapely.bounds(outlines).reshape(-1, 4).tolist(), ends, strict=True
+    ):
+        yield (top, left, bottom, right, *corners[start:end])
+        start = end
 
 
-def _place(outline: Polygon) -> tuple[float, ...]:
-    left, top, right, bottom = outline.bounds
-    return (top, left, bottom, right, *np.asarray(outline.exterior.coords).ravel())
-
-
-def _split(layout: TileLayout, seen: list[_Seen]) -> tuple[list[Merged], list[_Seen]]:
+def _split(layout: TileLayout, seen: list[_Seen]) -> tuple[_Settled, list[_Seen]]:
     """Those that no other tile can have seen, settled; and the others."""
-    alone, seams = [], []
-    for one in seen:
-        if _is_seen_twice(layout, one):
+    alone: _Settled = []
+    seams = []
+    for one, twice in zip(seen, _are_seen_twice(layout, seen), strict=True):
+        if twice:
             seams.append(one)
         else:
-            alone.append(_single(one))
+            alone.append((one.place, _single(one)))
     return alone, seams
 
 
-def _is_seen_twice(layout: TileLayout, one: _Seen) -> bool:
-    left, top, right, bottom = one.polygon.bounds
-    size = one.tile
-    columns = sum(start < right and left < start + size.width for start in layout.lefts)
-    rows = sum(start < bottom and top < start + size.height for start in layout.tops)
-    return columns * rows > 1
+def _are_seen_twice(layout: TileLayout, seen: list[_Seen]) -> list[bool]:
+    if not seen:
+        return []
+    top, left, bottom, right = np.array([one.place[:4] for one in seen]).T
+    tile = seen[0].tile  # they are all one size
+    columns = _reaching_into(layout.lefts, tile.width, left, right)
+    rows = _reaching_into(layout.tops, tile.height, top, bottom)
+    twice: list[bool] = (columns * rows > 1).tolist()
+    return twice
+
+
+def _reaching_into(
+    starts: Sequence[int], length: int, near: NDArray[np.float64], far: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """How many of the tiles along one axis reach in between ``near`` and ``far``."""
+    begin = np.array(starts)
+    return np.searchsorted(begin, far) - np.searchsorted(begin + length, near, side="right")
 
 
 def _links(pending: list[_Seen], fresh: int) -> list[_Link]:
     """Compare those from ``fresh`` on with all of another tile that they touch."""
-    polygons = np.array([one.polygon for one in pending], dtype=object)
-    if len(polygons) == fresh:
+    if len(pending) == fresh:
         return []
-    new, other = shapely.STRtree(polygons).query(polygons[fresh:], predicate="intersects")
-    pairs = {
-        (min(a, b), max(a, b))
-        for a, b in zip((new + fresh).tolist(), other.tolist(), strict=True)
-        if pending[a].candidate.tile != pending[b].candidate.tile
-    }
-    parts: _Parts = {}
-    compared = (_compare(pending, first, second, parts) for first, second in sorted(pairs))
-    return [link for link in compared if link is not None]
+    seen = _columns(pending)
+    first, second = _pairs(seen, fresh)
+    are_views, are_pieces = _compare(seen, first, second)
+    linked = are_views | are_pieces
+    found = (first[linked].tolist(), second[linked].tolist(), are_pieces[linked].tolist())
+    return [_Link(*link) for link in zip(*found, strict=True)]
 
 
-def _compare(pending: list[_Seen], first: int, second: int, parts: _Parts) -> _Link | None:
-    a, b = pending[first], pending[second]
-    part_a, part_b = _part(a, first, b, parts), _part(b, second, a, parts)
-    smaller, larger = sorted((part_a.area, part_b.area))
-    may_agree, may_be_a_view = smaller >= SAME_IOU * larger, _is_a_view(a, b)
-    if smaller <= 0 or not (may_agree or may_be_a_view):
-        return None
-    if _bounds_overlap(part_a, part_b) < min(SAME_IOU, SAME_CONTAINED) * smaller:
-        return None  # most neighbours that touch end here
-    both = part_a.intersection(part_b).area
-    agree = both / (larger + smaller - both) >= SAME_IOU
-    if agree and _are_pieces(a, b):
-        return _Link(first, second, joined=True)
-    if agree or (may_be_a_view and both / smaller >= SAME_CONTAINED):
-        return _Link(first, second, joined=False)
-    return None
+def _columns(pending: list[_Seen]) -> _Columns:
+    polygons = np.array([one.polygon for one in pending], dtype=object)
+    tiles = [one.tile for one in pending]
+    return _Columns(
+        polygons,
+        shapely.bounds(polygons),
+        shapely.area(polygons),
+        np.array([one.candidate.tile for one in pending]),
+        np.array(
+            [(t.col_off, t.row_off, t.col_off + t.width, t.row_off + t.height) for t in tiles]
+        ),
+        np.array([int(one.candidate.sides) for one in pending]),
+    )
 
 
-def _part(one: _Seen, number: int, other: _Seen, parts: _Parts) -> BaseGeometry:
-    """The part of a detection that the other's tile saw as well; worked out once per tile."""
-    key = (number, other.candidate.tile)
-    if key not in parts:
-        parts[key] = _inside(one.polygon, other.tile)
-    return parts[key]
+def _pairs(seen: _Columns, fresh: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Detections of different tiles whose bounds overlap, at least one of them new; each once."""
+    new, other = shapely.STRtree(seen.polygons).query(seen.polygons[fresh:])
+    new = new + fresh
+    # A pair of two new ones is found from either of them.
+    kept = (seen.tiles[new] != seen.tiles[other]) & ((other < fresh) | (new < other))
+    first, second = np.minimum(new, other)[kept], np.maximum(new, other)[kept]
+    overlap = _overlap(seen.bounds[first], seen.bounds[second]) > 0
+    return first[overlap], second[overlap]
 
 
-def _inside(polygon: Polygon, tile: GeoTile) -> BaseGeometry:
-    """The part of a polygon that lies on a tile."""
-    left, top, right, bottom = polygon.bounds
-    edges = _edges(tile)
-    if (
-        edges[Side.LEFT] <= left
-        and edges[Side.TOP] <= top
-        and right <= edges[Side.RIGHT]
-        and bottom <= edges[Side.BOTTOM]
-    ):
-        return polygon
-    seen = box(edges[Side.LEFT], edges[Side.TOP], edges[Side.RIGHT], edges[Side.BOTTOM])
-    return polygon.intersection(seen)
+def _compare(
+    seen: _Columns, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which pairs are two views of one building, and which are two pieces of it."""
+    one, other = _parts(seen, first, second), _parts(seen, second, first)
+    areas = shapely.area(one), shapely.area(other)
+    smaller, larger = np.minimum(*areas), np.maximum(*areas)
+    may_agree, may_be_views = smaller >= SAME_IOU * larger, _may_be_views(seen, first, second)
+    near = _overlap(shapely.bounds(one), shapely.bounds(other)) >= (
+        min(SAME_IOU, SAME_CONTAINED) * smaller
+    )
+    # Most neighbours that touch end here, without a costly intersection.
+    likely = np.flatnonzero((smaller > 0) & (may_agree | may_be_views) & near)
+    both = np.zeros(len(first))
+    both[likely] = shapely.area(shapely.intersection(one[likely], other[likely]))
+    agree = (both > 0) & (both >= SAME_IOU * (larger + smaller - both))
+    contained = (both > 0) & may_be_views & (both >= SAME_CONTAINED * smaller)
+    pieces = agree & _may_be_pieces(seen, first, second)
+    return (agree | contained) & ~pieces, pieces
 
 
-def _bounds_overlap(a: BaseGeometry, b: BaseGeometry) -> float:
-    if a.is_empty or b.is_empty:
-        return 0.0
-    left, top, right, bottom = zip(a.bounds, b.bounds, strict=True)
-    return float(max(0, min(right) - max(left)) * max(0, min(bottom) - max(top)))
+def _parts(seen: _Columns, ones: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.object_]:
+    """The part of each of some detections that the other's tile saw as well."""
+    parts, bounds, edges = seen.polygons[ones], seen.bounds[ones], seen.edges[others]
+    cut = (bounds[:, :2] < edges[:, :2]).any(axis=1) | (bounds[:, 2:] > edges[:, 2:]).any(axis=1)
+    parts[cut] = shapely.intersection(parts[cut], shapely.box(*edges[cut].T))
+    return parts
 
 
-def _are_pieces(a: _Seen, b: _Seen) -> bool:
+def _overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area that bounds of shape (N, 4) share; not a number where one is empty."""
+    near, far = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
+    shared: NDArray[np.float64] = np.maximum(far - near, 0).prod(axis=1)
+    return shared
+
+
+def _may_be_pieces(
+    seen: _Columns, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.bool_]:
     """Whether both are cut where the other's tile goes on: one building, larger than the overlap.
 
     A building cut on one side only is whole, along that axis, in the tile on the other side.
     """
-    return _cross(a, b, Side.LEFT, Side.RIGHT, b.tile.col_off - a.tile.col_off) or _cross(
-        a, b, Side.TOP, Side.BOTTOM, b.tile.row_off - a.tile.row_off
+    right, down = (seen.edges[second] - seen.edges[first])[:, :2].T
+    sides = seen.sides[first], seen.sides[second]
+    return _cross(*sides, right, Side.LEFT, Side.RIGHT) | _cross(
+        *sides, down, Side.TOP, Side.BOTTOM
     )
 
 
-def _cross(a: _Seen, b: _Seen, near: Side, far: Side, step: int) -> bool:
-    first, second = (a, b) if step > 0 else (b, a)
-    return step != 0 and far in first.candidate.sides and near in second.candidate.sides
+def _cross(
+    one: NDArray[np.intp], other: NDArray[np.intp], step: NDArray[np.intp], near: Side, far: Side
+) -> NDArray[np.bool_]:
+    """Sides of two detections; ``step`` is how far the other's tile lies on."""
+    before, after = np.where(step > 0, (one, other), (other, one))
+    crossed: NDArray[np.bool_] = (step != 0) & (before & far != 0) & (after & near != 0)
+    return crossed
 
 
-def _is_a_view(a: _Seen, b: _Seen) -> bool:
+def _may_be_views(
+    seen: _Columns, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.bool_]:
     """Whether the smaller of two may be a part of the larger that its tile saw badly."""
-    smaller, larger = sorted((a, b), key=lambda one: one.polygon.area)
-    share = smaller.polygon.area / larger.polygon.area
-    return smaller.candidate.sides != Side.NONE or share >= SMALLEST_SHARE
+    one, other = seen.areas[first], seen.areas[second]
+    cut = np.where(one <= other, seen.sides[first], seen.sides[second]) != Side.NONE
+    may_be: NDArray[np.bool_] = cut | (
+        np.minimum(one, other) / np.maximum(one, other) >= SMALLEST_SHARE
+    )
+    return may_be
 
 
 def _settle(
     pending: list[_Seen], links: list[_Link], limit: float
-) -> tuple[list[Merged], list[_Seen], list[_Link]]:
+) -> tuple[_Settled, list[_Seen], list[_Link]]:
     """Decide every knot of linked detections that ends above row ``limit``; keep the others."""
-    knots = _knots(len(pending), links)
-    bottoms = np.array([one.polygon.bounds[3] for one in pending])
-    open_knots = set(knots[bottoms > limit].tolist()) if pending else set()
+    knots = _knots(len(pending), [(link.first, link.second) for link in links])
+    open_knots = {knot for knot, one in zip(knots, pending, strict=True) if _bottom(one) > limit}
     by_knot: dict[int, list[_Link]] = {}
     for link in links:
-        by_knot.setdefault(int(knots[link.first]), []).append(link)
+        by_knot.setdefault(knots[link.first], []).append(link)
     members: dict[int, list[int]] = {}
-    for number, knot in enumerate(knots.tolist()):
+    for number, knot in enumerate(knots):
         members.setdefault(knot, []).append(number)
     done = [
-        merged
+        settled
         for knot, numbers in members.items()
         if knot not in open_knots
-        for merged in _decide(pending, numbers, by_knot.get(knot, []))
+        for settled in _decide(pending, numbers, by_knot.get(knot, []))
     ]
-    kept = [number for number, knot in enumerate(knots.tolist()) if knot in open_knots]
+    kept = [number for number, knot in enumerate(knots) if knot in open_knots]
     renumbered = {number: place for place, number in enumerate(kept)}
     still = [
         _Link(renumbered[link.first], renumbered[link.second], link.joined)
@@ -256,64 +326,75 @@ def _settle(
     return done, [pending[number] for number in kept], still
 
 
-def _knots(count: int, links: Iterable[_Link]) -> NDArray[np.int32]:
+def _bottom(one: _Seen) -> float:
+    return one.place[2]
+
+
+def _knots(count: int, pairs: list[tuple[int, int]]) -> list[int]:
     """Number the connected sets of ``count`` detections."""
-    pairs = np.array([(link.first, link.second) for link in links], np.intp).reshape(-1, 2)
-    if not len(pairs):
-        return np.arange(count, dtype=np.int32)
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
-    labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    if not pairs:
+        return list(range(count))
+    first, second = zip(*pairs, strict=True)
+    graph = coo_array((np.ones(len(pairs), np.int8), (first, second)), (count, count))
+    labels: list[int] = connected_components(graph, directed=False)[1].tolist()
     return labels
 
 
-def _decide(pending: list[_Seen], numbers: list[int], links: list[_Link]) -> list[Merged]:
+def _decide(pending: list[_Seen], numbers: list[int], links: list[_Link]) -> _Settled:
     """Join pieces; then, best view first, drop every view that a kept one already stands for."""
     if not links:
-        return [_single(pending[number]) for number in numbers]
-    place = {number: position for position, number in enumerate(numbers)}
-    local = [_Link(place[link.first], place[link.second], link.joined) for link in links]
-    labels = _knots(len(numbers), (link for link in local if link.joined))
-    groups = [
-        _group(pending, [numbers[position] for position in np.flatnonzero(labels == label)])
-        for label in range(int(labels.max()) + 1)
+        return [(pending[number].place, _single(pending[number])) for number in numbers]
+    labels = _labels(numbers, links)
+    members: dict[int, list[_Seen]] = {}
+    for number in numbers:
+        members.setdefault(labels[number], []).append(pending[number])
+    groups = [_group(members[label]) for label in range(len(members))]
+    rivals: list[set[int]] = [set() for _ in groups]
+    for link in links:
+        first, second = labels[link.first], labels[link.second]
+        rivals[first].add(second)
+        rivals[second].add(first)
+    ranks = [
+        _rank(group, [groups[other] for other in rivals[label] - {label}])
+        for label, group in enumerate(groups)
     ]
-    rivals: dict[int, set[int]] = {}
-    for link in local:
-        first, second = int(labels[link.first]), int(labels[link.second])
-        rivals.setdefault(first, set()).add(second)
-        rivals.setdefault(second, set()).add(first)
-    ranks = [_rank(group, label, groups, rivals) for label, group in enumerate(groups)]
     kept: set[int] = set()
     for label in sorted(range(len(groups)), key=lambda label: ranks[label]):
-        if not rivals.get(label, set()) & (kept - {label}):
+        if not rivals[label] & (kept - {label}):
             kept.add(label)
-    return [groups[label].merged for label in sorted(kept)]
+    return [(groups[label].place, groups[label].merged) for label in sorted(kept)]
 
 
-def _rank(
-    group: _Group, label: int, groups: list[_Group], rivals: dict[int, set[int]]
-) -> tuple[float, ...]:
+def _labels(numbers: list[int], links: list[_Link]) -> dict[int, int]:
+    """Which group each detection belongs to: the pieces of one building share theirs."""
+    place = {number: position for position, number in enumerate(numbers)}
+    joined = [(place[link.first], place[link.second]) for link in links if link.joined]
+    return dict(zip(numbers, _knots(len(numbers), joined), strict=True))
+
+
+def _rank(group: _Group, rivals: list[_Group]) -> tuple[float | _Place, ...]:
     """The total order, best first: complete, whole or joined, far from the edge, score, place."""
-    others = [groups[other] for other in rivals.get(label, set()) - {label}]
-    wholes = [one.merged.outline.area for one in others if not (one.goes_on or one.is_joined)]
-    needless = group.is_joined and max(wholes, default=0.0) >= WHOLE_SHARE * (
-        group.merged.outline.area
-    )
-    standing = 2 * group.goes_on + needless + (not group.is_joined) / 2
-    merged = group.merged
-    return (standing, -group.inset, -merged.score, *_place(merged.outline))
+    standing = 2 * group.goes_on + _is_needless(group, rivals) + (not group.is_joined) / 2
+    return (standing, -group.inset, -group.merged.score, group.place)
 
 
-def _group(pending: list[_Seen], numbers: list[int]) -> _Group:
-    views = [pending[number] for number in numbers]
+def _is_needless(group: _Group, rivals: list[_Group]) -> bool:
+    """Whether pieces were joined to what another tile saw whole."""
+    if not group.is_joined:
+        return False
+    wholes = [one.merged.outline.area for one in rivals if not (one.goes_on or one.is_joined)]
+    return max(wholes, default=0.0) >= WHOLE_SHARE * group.merged.outline.area
+
+
+def _group(views: list[_Seen]) -> _Group:
     if len(views) == 1:
         (one,) = views
-        return _Group(
-            _single(one), is_joined=False, goes_on=bool(one.candidate.sides), inset=_inset(one)
-        )
+        goes_on = one.candidate.sides != Side.NONE
+        return _Group(_single(one), one.place, is_joined=False, goes_on=goes_on, inset=_inset(one))
     merged = _joined(views)
+    (place,) = _places(np.array([merged.outline], dtype=object))
     goes_on = any(_goes_on(one, views) for one in views)
-    return _Group(merged, is_joined=True, goes_on=goes_on, inset=0.0)
+    return _Group(merged, place, is_joined=True, goes_on=goes_on, inset=0.0)
 
 
 def _single(one: _Seen) -> Merged:
@@ -355,7 +436,7 @@ def _takes_over(one: _Seen, other: _Seen, side: Side) -> bool:
     outward = -1 if side in {Side.LEFT, Side.TOP} else 1
     if outward * (tile[side] - edge[side]) <= TILE_EDGE_PX:
         return False
-    left, top, right, bottom = one.polygon.bounds
+    top, left, bottom, right = one.place[:4]
     strip = {
         Side.LEFT: (left, top, left + TILE_EDGE_PX, bottom),
         Side.TOP: (left, top, right, top + TILE_EDGE_PX),
@@ -376,7 +457,7 @@ def _edges(tile: GeoTile) -> dict[Side, int]:
 
 def _inset(one: _Seen) -> float:
     """Distance from the nearest edge of its tile that lies inside the scene, in pixels."""
-    left, top, right, bottom = one.polygon.bounds
+    top, left, bottom, right = one.place[:4]
     tile, grid = one.tile, one.tile.grid
     far = float(tile.width + tile.height)
     return min(

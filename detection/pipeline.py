@@ -1,7 +1,7 @@
 """From a file and a model to footprints: the one place the steps are put in order."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,8 @@ from detection.footprints import (
     Candidate,
     Footprint,
     KnownAs,
-    cut_at_antimeridian,
+    cut_all_at_antimeridian,
+    round_all_lonlat,
     round_lonlat,
     trace,
 )
@@ -490,7 +491,7 @@ def _merge_tiles(
                     yield from (locate.known(known, one, tile.shift) for one in tile.judged)
             judged.clear()
             new = merged if ground is None else [o for o in merged if ground.is_new(o.outline)]
-            yield from (found for found in map(locate, new) if found is not None)
+            yield from locate(new)
 
 
 def _candidates(
@@ -549,16 +550,24 @@ class _Locator:
     transformer: Transformer
     area: BaseGeometry | None
 
-    def __call__(self, merged: Merged) -> Footprint | None:
-        """The building on the ground; None if it lies outside the area."""
-        pixels = np.asarray(merged.outline.exterior.coords)
-        ground = self.plan.grid.to_ground(pixels)
-        lon, lat = self.transformer.transform(ground[:, 0], ground[:, 1])
-        lonlat = cut_at_antimeridian(Polygon(np.column_stack([lon, lat])))
-        if self.area is not None and not self.area.intersects(lonlat.representative_point()):
-            return None
-        area, _ = WGS84.polygon_area_perimeter(lon, lat)
-        return self._footprint(merged.outline.wkb_hex, Polygon(ground), lonlat, area, merged)
+    def __call__(self, merged: Sequence[Merged]) -> Iterator[Footprint]:
+        """The buildings on the ground, in order; those outside the area are left out."""
+        pixels = np.array([one.outline for one in merged], dtype=object)
+        ground = shapely.transform(pixels, self.plan.grid.to_ground)
+        uncut = shapely.transform(pixels, self._to_lonlat)
+        lonlat = cut_all_at_antimeridian(uncut)
+        names, rounded = shapely.to_wkb(pixels, hex=True), round_all_lonlat(lonlat)
+        for number in np.flatnonzero(self._is_inside(lonlat)).tolist():
+            lon, lat = shapely.get_coordinates(uncut[number]).T
+            area, _ = WGS84.polygon_area_perimeter(lon, lat)
+            places = ground[number], rounded[number]
+            yield self._footprint(names[number], *places, area, merged[number])
+
+    def _is_inside(self, lonlat: NDArray[np.object_]) -> NDArray[np.bool_]:
+        if self.area is None:
+            return np.ones(len(lonlat), np.bool_)
+        inside: NDArray[np.bool_] = shapely.intersects(self.area, shapely.point_on_surface(lonlat))
+        return inside
 
     def known(self, book: Book, judged: Judged, shift: BlockShift | None) -> Footprint:
         """A known outline with its grade: as it was drawn, or moved to where its roof is."""
@@ -572,7 +581,7 @@ class _Locator:
         name = f"outline {drawn.number} {drawn.lonlat.wkb_hex}"
         ground = shapely.transform(pixels, self.plan.grid.to_ground)
         known = KnownAs(drawn.outline_id, drawn.attributes)
-        return self._footprint(name, ground, lonlat, area, judged, known)
+        return self._footprint(name, ground, round_lonlat(lonlat), area, judged, known)
 
     def _footprint(
         self,
@@ -583,12 +592,12 @@ class _Locator:
         said: Merged | Judged,
         known: KnownAs | None = None,
     ) -> Footprint:
-        """A building in the scene's CRS and in degrees; ``name`` is its own within the run."""
-        likeliest = int(np.argmax(said.probabilities))
+        """A building in the scene's CRS and in rounded degrees; its ``name`` is its own."""
+        likeliest = said.probabilities.index(max(said.probabilities))
         return Footprint(
             id=uuid5(IDENTITY, f"{self.plan.run_sha256} {name}"),
             outline=ground,
-            lonlat=round_lonlat(lonlat),
+            lonlat=lonlat,
             grade=MODEL_GRADES[likeliest],
             score=said.score,
             grade_score=said.probabilities[likeliest],
