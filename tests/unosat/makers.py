@@ -50,17 +50,20 @@ def make_actor(organisation: Organisation, role: RoleName = "analyst") -> Actor:
 
 
 def make_scene(
-    organisation: Organisation, pixels: NDArray[np.uint8] | None = None, **facts: object
+    organisation: Organisation,
+    pixels: NDArray[np.uint8] | None = None,
+    *,
+    event: Event | None = None,
+    west: float = WEST,
+    **facts: object,
 ) -> Scene:
-    """A ready after-scene whose clean GeoTIFF lies in the store."""
+    """A ready after-scene, of an event of its own, whose clean GeoTIFF lies in the store."""
     if pixels is None:
         pixels = scene_with_houses()
     key = f"cogs/{uuid4()}.tif"
-    west = facts.pop("west", WEST)
-    assert isinstance(west, float)
     write_geotiff(store_path(key), pixels, west)
     height, width = pixels.shape[1:]
-    event = facts.pop("event", None) or Event.objects.create(
+    event = event or Event.objects.create(
         organisation=organisation,
         name=f"Storm {next(_numbers)}",
         kind="storm",
@@ -85,8 +88,15 @@ def make_pair(
 ) -> tuple[Scene, Scene]:
     """Ready scenes of one town, before and after; the first is a duller image unless given."""
     after = make_scene(organisation, town())
-    facts = {"name": "before.tif", "phase": "before", "sha256": "1" * 64, "event": after.event}
-    return make_scene(organisation, town() // 2 + 1 if before is None else before, **facts), after
+    earlier = make_scene(
+        organisation,
+        town() // 2 + 1 if before is None else before,
+        event=after.event,
+        name="before.tif",
+        phase="before",
+        sha256="1" * 64,
+    )
+    return earlier, after
 
 
 def town(right_px: int = 0, down_px: int = 0) -> NDArray[np.uint8]:
