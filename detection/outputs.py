@@ -75,6 +75,7 @@ def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str
 def _describe_before(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
     """Which image it was, and how it was laid under each tile; metres east and north."""
     assert plan.before is not None  # noqa: S101 - for the type checker
+    whole = before_moved_m(plan)
     shifts = sorted(counts.before, key=lambda one: one.tile)
     east, north = _moved_m(plan, [(s.tile, s.right_px, s.down_px) for s in shifts])
     places = lonlat_outlines(plan.layout, [one.tile for one in shifts])
@@ -83,6 +84,8 @@ def _describe_before(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
         "sha256": plan.before.sha256,
         "pixel_size_m": [round(length, 4) for length in plan.before.pixel_size_m],
         "measured": plan.before.measured,
+        "east_m": whole[0],
+        "north_m": whole[1],
         "tiles_without": counts.without_before,
         "shifts": [
             {
@@ -96,6 +99,20 @@ def _describe_before(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
             for number, (shift, place) in enumerate(zip(shifts, places, strict=True))
         ],
     }
+
+
+def before_moved_m(plan: ScenePlan) -> tuple[float, float]:
+    """How far the image before was moved as a whole, in metres east and north.
+
+    Single tiles differ from it by a few metres (``detection.before.LOCAL_M``).
+
+    Args:
+        plan: of a pair of images.
+    """
+    assert plan.before is not None  # noqa: S101 - for the type checker
+    middle = plan.layout.tile_count // 2
+    east, north = _moved_m(plan, [(middle, plan.before.right_px, plan.before.down_px)])
+    return east[0], north[0]
 
 
 def _moved_m(

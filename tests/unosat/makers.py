@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from detection import weights
 from detection.detector import BoxGrades, ModelSpec, TileDetections
+from detection.synthetic import TownScene
 from unosat.accounts.actors import Actor, RoleName, actor_for_user
 from unosat.accounts.models import Membership, Organisation
 from unosat.assessments.models import Assessment
@@ -49,21 +50,26 @@ def make_actor(organisation: Organisation, role: RoleName = "analyst") -> Actor:
 
 
 def make_scene(
-    organisation: Organisation, pixels: NDArray[np.uint8] | None = None, **facts: object
+    organisation: Organisation,
+    pixels: NDArray[np.uint8] | None = None,
+    *,
+    event: Event | None = None,
+    west: float = WEST,
+    **facts: object,
 ) -> Scene:
-    """A ready after-scene whose clean GeoTIFF lies in the store."""
+    """A ready after-scene, of an event of its own, whose clean GeoTIFF lies in the store."""
     if pixels is None:
         pixels = scene_with_houses()
     key = f"cogs/{uuid4()}.tif"
-    write_geotiff(store_path(key), pixels)
+    write_geotiff(store_path(key), pixels, west)
     height, width = pixels.shape[1:]
-    event = Event.objects.create(
+    event = event or Event.objects.create(
         organisation=organisation,
         name=f"Storm {next(_numbers)}",
         kind="storm",
         date=date(2025, 1, 2),
     )
-    box = (WEST, NORTH - height * STEP, WEST + width * STEP, NORTH)
+    box = (west, NORTH - height * STEP, west + width * STEP, NORTH)
     facts = {
         "name": "after.tif",
         "phase": "after",
@@ -77,7 +83,29 @@ def make_scene(
     return Scene.objects.create(organisation=organisation, event=event, **facts)
 
 
-def write_geotiff(path: Path, pixels: NDArray[np.uint8]) -> None:
+def make_pair(
+    organisation: Organisation, before: NDArray[np.uint8] | None = None
+) -> tuple[Scene, Scene]:
+    """Ready scenes of one town, before and after; the first is a duller image unless given."""
+    after = make_scene(organisation, town())
+    earlier = make_scene(
+        organisation,
+        town() // 2 + 1 if before is None else before,
+        event=after.event,
+        name="before.tif",
+        phase="before",
+        sha256="1" * 64,
+    )
+    return earlier, after
+
+
+def town(right_px: int = 0, down_px: int = 0) -> NDArray[np.uint8]:
+    """512 pixels square of a made-up town; all in it lies so far right and down of its place."""
+    image, _ = TownScene(3, 0.5).render(-right_px, -down_px, 512, 512)
+    return np.maximum(image, 1)
+
+
+def write_geotiff(path: Path, pixels: NDArray[np.uint8], west: float = WEST) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     bands, height, width = pixels.shape
     with rasterio.open(
@@ -89,7 +117,7 @@ def write_geotiff(path: Path, pixels: NDArray[np.uint8]) -> None:
         count=bands,
         dtype="uint8",
         crs="EPSG:4326",
-        transform=Affine(STEP, 0, WEST, 0, -STEP, NORTH),
+        transform=Affine(STEP, 0, west, 0, -STEP, NORTH),
         tiled=True,
         blockxsize=128,
         blockysize=128,
@@ -108,13 +136,14 @@ def scene_with_houses() -> NDArray[np.uint8]:
 
 
 def make_model(**facts: object) -> ModelVersion:
-    """The active model: a card and a few bytes, for ``BrightIsDestroyed``."""
+    """The active model of its kind: a card and a few bytes, for ``BrightIsDestroyed``."""
     blob = f"no weights {next(_numbers)}".encode()
     folder = f"models/{uuid4()}"
+    facts = {"active": True, "input_kind": "after"} | facts
     card = {
         "name": "bright",
         "version": str(next(_numbers)),
-        "input_kind": "after",
+        "input_kind": facts["input_kind"],
         "pixel_size_m": 0.5,
         "tile_px": 256,
         "operating_score": 0.5,
@@ -123,7 +152,6 @@ def make_model(**facts: object) -> ModelVersion:
     store_path(folder).mkdir(parents=True)
     weights.write_model(store_path(folder), blob, card)
     spec = weights.read_spec(store_path(folder))
-    facts = {"active": True, "input_kind": "after"} | facts
     return ModelVersion.objects.create(
         name=spec.name, version=spec.version, sha256=spec.sha256, folder=folder, **facts
     )

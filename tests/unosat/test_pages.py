@@ -171,6 +171,27 @@ def test_activating_from_a_stale_page_is_refused_and_says_so(assessment: Assessm
     assert ModelVersion.objects.get(active=True) == assessment.model_version
 
 
+def test_each_kind_of_model_is_activated_from_its_own_part_of_the_page(
+    assessment: Assessment,
+) -> None:
+    old = make_model(input_kind="before_after")
+    new = make_model(input_kind="before_after", active=False)
+    admin = signed_in(assessment, "admin")
+
+    text = text_of(admin, reverse("models"))
+    form = text[text.index(reverse("activate", args=[new.pk])) :]
+    shown = re.search(r'name="replaces" value="([^"]*)"', form)
+    assert shown
+    done = admin.post(reverse("activate", args=[new.pk]), {"replaces": shown[1]}, follow=True)
+
+    assert text.index("One image") < text.index(str(assessment.model_version))
+    assert text.index("Pairs of images") < text.index(str(new))
+    assert shown[1] == str(old.pk)
+    assert "notice good" in done.content.decode()
+    active = set(ModelVersion.objects.filter(active=True))
+    assert active == {assessment.model_version, new}
+
+
 def test_every_assessment_is_on_some_page_and_the_first_ones_lead_there(
     assessment: Assessment,
 ) -> None:

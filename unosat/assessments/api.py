@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import FileResponse, HttpRequest
@@ -23,6 +23,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class AssessmentIn(Schema):
     """Which scene to analyse; ``min_score`` left out is the model's own.
 
+    With ``before_scene``, a scene of the same event from before the disaster, the two are compared
+    by the active model of pairs; without it, the active model of one image looks at ``scene``.
+
     ``outlines`` is a GeoJSON FeatureCollection of building polygons, longitude first: each gets a
     grade, and only those, unless ``also_detect`` is true. At most 100,000 and 16 MB.
     """
@@ -36,7 +39,13 @@ class AssessmentIn(Schema):
 
 
 class AssessmentOut(Schema):
-    """An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed"."""
+    """An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed".
+
+    ``input_kind`` says what the model looks at: one image, or a pair. Of a pair, ``before_shift_m``
+    is how far the image from before was moved, as a whole, to lie under the one from after: null
+    before planning, and where that could not be told (``warnings`` then says so).
+    ``before_tiles_without`` counts tiles of which it shows nothing; null until ``state`` is "done".
+    """
 
     id: UUID
     name: str
@@ -52,10 +61,15 @@ class AssessmentOut(Schema):
     failure_code: str
     failure_message: str
     model: str
+    input_kind: Literal["after", "before_after"]
     operating_score: float | None
     min_score: float | None
     scene: UUID
     scene_name: str
+    before_scene: UUID | None
+    before_scene_name: str
+    before_shift_m: float | None
+    before_tiles_without: int | None
     event: UUID
     synthetic: bool
     bounds: tuple[float, float, float, float] | None

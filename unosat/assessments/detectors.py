@@ -34,6 +34,8 @@ def detector_of(version: ModelVersion) -> Detector:
     return _loaded(version.sha256, version.folder, settings.UNOSAT_DEVICE)
 
 
-@lru_cache(maxsize=2)  # the one in use, and the one just activated
+# One of each input kind is active, and shards of both take turns in a worker; beside them one that
+# was replaced while its assessments are under way. Each costs 70 MB.
+@lru_cache(maxsize=3)
 def _loaded(sha256: str, folder: str, device: str) -> Detector:  # noqa: ARG001
     return load_detector(store_path(folder), device=device)

@@ -18,11 +18,52 @@ class WrongPhase(RefusedError):
     status = 422
 
 
+class BeforeWrongPhase(RefusedError):
+    """The image to compare with was taken after the disaster as well."""
+
+    code = "before_wrong_phase"
+    user_message = (
+        "The image to compare with was taken after the disaster. "
+        "Choose one from before it, or leave it out."
+    )
+    status = 422
+
+
+class BeforeOfAnotherEvent(RefusedError):
+    """The image to compare with belongs to another event."""
+
+    code = "before_of_another_event"
+    user_message = (
+        "The image to compare with belongs to another event. "
+        "Choose one of the same event, or upload it there as well."
+    )
+    status = 422
+
+
+class BeforeNotReady(RefusedError):
+    """The image to compare with is not checked yet, or was refused."""
+
+    code = "before_not_ready"
+    user_message = (
+        "The image to compare with is not ready. Wait until it has been checked, or leave it out."
+    )
+
+
 class NoActiveModel(RefusedError):
-    """No model version is active for this kind of input."""
+    """No model version is active for one image."""
 
     code = "no_active_model"
     user_message = "No detection model is active. Ask an admin to activate one."
+
+
+class NoActivePairModel(NoActiveModel):
+    """No model version is active for pairs of images."""
+
+    code = "no_active_pair_model"
+    user_message = (
+        "No model that compares an image from before with the one from after is active. "
+        "Ask an admin to activate one, or leave the image from before out."
+    )
 
 
 class KeyUsedDifferently(RefusedError):

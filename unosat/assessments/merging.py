@@ -71,7 +71,7 @@ def _store(row: Assessment, lease: Lease) -> None:
         tiles_empty=counts.empty,
         tiles_not_analysed=len(counts.not_analysed),
         metadata=outputs.describe(plan, counts, time=timezone.now()),
-        options=_with_judged(row.options, counts),
+        options=_with_counts(row.options, counts),
         finished_at=timezone.now(),
     )
     if not finished or not leases.finish(lease):
@@ -80,10 +80,13 @@ def _store(row: Assessment, lease: Lease) -> None:
     log.info("assessment done", extra={"assessment": str(row.pk), "footprints": found})
 
 
-def _with_judged(options: dict[str, Any], counts: TileCounts) -> dict[str, Any]:
-    if "outlines" not in options:
-        return options
-    return options | {"outlines": options["outlines"] | {"judged": counts.outlines.judged}}
+def _with_counts(options: dict[str, Any], counts: TileCounts) -> dict[str, Any]:
+    """What only the end tells of the known outlines, and of the image from before."""
+    told = {
+        "outlines": {"judged": counts.outlines.judged},
+        "before": {"tiles_without": counts.without_before},
+    }
+    return options | {key: options[key] | told[key] for key in told if key in options}
 
 
 class _Results:

@@ -67,6 +67,7 @@ def scene(request: HttpRequest, scene_id: UUID) -> HttpResponse:
         "scene": found,
         "event": found.event,
         "before_scenes": _before(actor, found),
+        "pairs_possible": selectors.pairs_possible(),
         "page": {"scene": str(found.pk), "bounds": bounds},
     }
     return show(request, actor, "scene.html", context | _of_scene(actor, found), section="events")
@@ -150,7 +151,7 @@ def _listed(found: list[selectors.Progress], refresh_url: str, none_yet: str) ->
 
 
 def _before(actor: Actor, found: Scene) -> list[Scene]:
-    """Images of the same event that can be shown beside this one."""
+    """Images of the same event that this one can be compared with."""
     ready = scene_selectors.scenes(actor, event_id=found.event_id)
     return [one for one in ready if one.phase == "before" and one.state == "ready"]
 

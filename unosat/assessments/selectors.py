@@ -15,6 +15,7 @@ from unosat.assessments.errors import NothingLeftOut
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import NotFound
 from unosat.ops.store import store_path
+from unosat.training.models import ModelVersion
 
 UNFINISHED = ("waiting", "planning", "running", "merging")
 SECONDS_PER_TILE = 2.0  # before anything was measured; 1024 px on 2 cores
@@ -27,6 +28,15 @@ class Progress:
 
     Attributes:
         seconds_left: estimated; None while nothing is known and once it has ended.
+        model: ``name@version``.
+        input_kind: what the model looks at: "after", one image, or "before_after", a pair.
+        before_scene: the image from before the disaster. A model of one image does not look at
+            it: there (in assessments made before pairs were compared) it is on the map only.
+        before_scene_name: for people; "" where there is none.
+        before_shift_m: how far it was moved as a whole to lie under the image after; None before
+            planning, where that could not be told (``warnings`` then says so), and without one.
+        before_tiles_without: how many tiles were looked at of which it shows nothing; None until
+            it is done, and without one.
         bounds: west, south, east, north of the image, in degrees.
         min_score: buildings below it were not reported, in [0, 1]; None before planning.
         outlines_given: how many known outlines came with it; None where there are none.
@@ -47,10 +57,15 @@ class Progress:
     failure_code: str
     failure_message: str
     model: str
+    input_kind: str
     operating_score: float | None
     min_score: float | None
     scene: UUID
     scene_name: str
+    before_scene: UUID | None
+    before_scene_name: str
+    before_shift_m: float | None
+    before_tiles_without: int | None
     event: UUID
     synthetic: bool
     bounds: tuple[float, float, float, float] | None
@@ -107,6 +122,12 @@ def omissions(actor: Actor, assessment_id: UUID) -> Path:
     return store_path(known.omissions_key(row.pk))
 
 
+def pairs_possible() -> bool:
+    """Whether an image can be compared with one from before: a model of pairs is active."""
+    kind = ModelVersion.InputKind.BEFORE_AFTER
+    return ModelVersion.objects.filter(active=True, input_kind=kind).exists()
+
+
 def must_exist(actor: Actor, assessment_id: UUID) -> None:
     """Raise NotFound unless it is the organisation's; cheaper than fetching it."""
     rows = Assessment.objects.filter(organisation_id=actor.organisation_id, pk=assessment_id)
@@ -135,10 +156,15 @@ def progress(row: Assessment) -> Progress:
         failure_code=row.failure_code,
         failure_message=row.failure_message,
         model=str(row.model_version),
+        input_kind=row.model_version.input_kind,
         operating_score=row.options.get("operating_score"),
         min_score=row.options.get("min_score"),
         scene=row.scene_id,
         scene_name=row.scene.name,
+        before_scene=row.before_scene_id,
+        before_scene_name=row.before_scene.name if row.before_scene else "",
+        before_shift_m=row.options.get("before", {}).get("shift_m"),
+        before_tiles_without=row.options.get("before", {}).get("tiles_without"),
         event=row.scene.event_id,
         synthetic=row.scene.synthetic,
         bounds=footprint.extent if footprint else None,
@@ -172,8 +198,15 @@ def seconds_per_tile(model_version_id: UUID) -> float:
 
 def _with_progress() -> QuerySet[Assessment]:
     return (
-        Assessment.objects.select_related("scene", "model_version")
-        .defer("plan", "metadata", "scene__stretch", "model_version__card")
+        Assessment.objects.select_related("scene", "before_scene", "model_version")
+        .defer(
+            "plan",
+            "metadata",
+            "scene__stretch",
+            "before_scene__stretch",
+            "before_scene__footprint",
+            "model_version__card",
+        )
         .annotate(
             shards_total=Count("shards"),
             shards_done=Count("shards", filter=Q(shards__state="done")),

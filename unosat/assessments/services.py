@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -11,14 +12,19 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from detection import outputs
 from detection.pipeline import ScenePlan
 from detection.pipeline import Shard as EngineShard
 from unosat.accounts.actors import Actor
 from unosat.assessments import known, selectors
 from unosat.assessments.errors import (
     AlreadyFinished,
+    BeforeNotReady,
+    BeforeOfAnotherEvent,
+    BeforeWrongPhase,
     KeyUsedDifferently,
     NoActiveModel,
+    NoActivePairModel,
     SceneNotReady,
     WrongPhase,
 )
@@ -43,7 +49,8 @@ class AssessmentRequest:
 
     Attributes:
         scene: the image taken after the disaster.
-        before_scene: the image taken before; shown beside it on the map.
+        before_scene: the image taken before, to compare with; None: the one after is looked at
+            by itself, with another model.
         min_score: buildings below it are not reported, in [0, 1]; None: the model's own.
         name: for people.
         idempotency_key: the same key twice is the same assessment; "" for none.
@@ -62,26 +69,28 @@ class AssessmentRequest:
 
 
 def create_assessment(actor: Actor, wanted: AssessmentRequest) -> Assessment:
-    """Record that a scene is to be analysed by the active model, and queue it.
+    """Record that a scene is to be analysed by the active model of its kind, and queue it.
+
+    The kind is that of pairs where there is an image from before, else that of one image.
 
     Raises:
         NotFound: a scene is not the organisation's.
         SceneNotReady: it is not checked yet, or was refused.
         WrongPhase: it was taken before the disaster.
-        NoActiveModel: there is nothing to analyse it with.
+        BeforeWrongPhase, BeforeOfAnotherEvent, BeforeNotReady: the image from before is not one.
+        NoActiveModel, NoActivePairModel: there is nothing to analyse it with.
         BadOutlines, NoPolygons, TooManyOutlines: the known outlines cannot be used.
         KeyUsedDifferently: the idempotency key belongs to another request.
     """
     scene = _scene(actor, wanted.scene)
-    if wanted.before_scene:
-        _scene(actor, wanted.before_scene)
+    before = _scene(actor, wanted.before_scene) if wanted.before_scene else None
     if scene.phase != Scene.Phase.AFTER:
         raise WrongPhase(f"scene {scene.pk}")
     if scene.state != Scene.State.READY:
         raise SceneNotReady(f"scene {scene.pk} is {scene.state}")
-    version = ModelVersion.objects.filter(active=True, input_kind="after").first()
-    if version is None:
-        raise NoActiveModel("input kind after")
+    if before:
+        _check_before(before, scene)
+    version = _active_version(pairs=before is not None)
     sent = known.check(wanted.outlines) if wanted.outlines is not None else None
     asked = _as_asked(wanted, sent)
     pk = uuid4()
@@ -93,7 +102,7 @@ def create_assessment(actor: Actor, wanted: AssessmentRequest) -> Assessment:
                 pk=pk,
                 organisation_id=actor.organisation_id,
                 scene=scene,
-                before_scene_id=wanted.before_scene,
+                before_scene=before,
                 model_version=version,
                 created_by_id=actor.user_id,
                 api_key_id=actor.api_key_id,
@@ -138,7 +147,8 @@ def begin_planning(assessment_id: UUID) -> Assessment | None:
         if not rows.update(state=State.PLANNING):
             return None
         announce(assessment_id)
-    return Assessment.objects.select_related("scene", "model_version").get(pk=assessment_id)
+    rows = Assessment.objects.select_related("scene", "before_scene", "model_version")
+    return rows.get(pk=assessment_id)
 
 
 def store_plan(
@@ -155,11 +165,15 @@ def store_plan(
     with transaction.atomic():
         if not leases.finish(lease):
             return
-        facts = row.options | {
-            "min_score": plan.options.min_score,
-            "operating_score": plan.model.operating_score,
-            "warnings": list(plan.warnings),
-        }
+        facts = (
+            row.options
+            | {
+                "min_score": plan.options.min_score,
+                "operating_score": plan.model.operating_score,
+                "warnings": list(plan.warnings),
+            }
+            | _before_facts(plan)
+        )
         if not Assessment.objects.filter(pk=row.pk, state=State.PLANNING).update(
             state=State.RUNNING,
             plan=plan.to_json(),
@@ -270,6 +284,32 @@ def _scene(actor: Actor, scene_id: UUID) -> Scene:
     if scene is None:
         raise NotFound(f"scene {scene_id}")
     return scene
+
+
+def _check_before(before: Scene, scene: Scene) -> None:
+    if before.phase != Scene.Phase.BEFORE:
+        raise BeforeWrongPhase(f"scene {before.pk}")
+    if before.event_id != scene.event_id:
+        raise BeforeOfAnotherEvent(f"scene {before.pk}")
+    if before.state != Scene.State.READY:
+        raise BeforeNotReady(f"scene {before.pk} is {before.state}")
+
+
+def _active_version(*, pairs: bool) -> ModelVersion:
+    kind = ModelVersion.InputKind.BEFORE_AFTER if pairs else ModelVersion.InputKind.AFTER
+    version = ModelVersion.objects.filter(active=True, input_kind=kind).first()
+    if version is None:
+        raise (NoActivePairModel if pairs else NoActiveModel)(f"input kind {kind}")
+    return version
+
+
+def _before_facts(plan: ScenePlan) -> dict[str, Any]:
+    """How the image from before was laid as a whole, for the page; nothing where there is none."""
+    if plan.before is None:
+        return {}
+    east_m, north_m = outputs.before_moved_m(plan)
+    shift_m = round(math.hypot(east_m, north_m), 1) if plan.before.measured else None
+    return {"before": {"shift_m": shift_m}}
 
 
 def _as_asked(wanted: AssessmentRequest, sent: SentOutlines | None) -> dict[str, Any]:

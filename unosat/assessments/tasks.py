@@ -13,7 +13,7 @@ from django.db import connection
 
 from detection import pipeline
 from detection.errors import Cancelled, DetectionError
-from detection.pipeline import DetectionOptions, ScenePlan
+from detection.pipeline import BeforeScene, DetectionOptions, ScenePlan
 from unosat.assessments import detectors, known, merging, selectors, services
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import RefusedError
@@ -22,6 +22,7 @@ from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.jobs import DATABASE_AWAY
 from unosat.ops.leases import Lease
 from unosat.ops.store import store_path
+from unosat.training.models import ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +94,22 @@ def _plan_scene(row: Assessment) -> ScenePlan:
                 min_score=row.options.get("min_score"), batch_size=settings.UNOSAT_BATCH_SIZE
             ),
             outlines=outlines,
+            before=_before(row),
             scene_sha256=row.scene.sha256,
             scene_name=row.scene.name,
         )
+
+
+def _before(row: Assessment) -> BeforeScene | None:
+    """The image to compare with; None where the model takes none.
+
+    An assessment that a release before this one queued may have an image from before and a model
+    of one image: there it is only looked at on the map.
+    """
+    scene = row.before_scene
+    if scene is None or row.model_version.input_kind != ModelVersion.InputKind.BEFORE_AFTER:
+        return None
+    return BeforeScene(store_path(scene.cog_key), scene.sha256, scene.name)
 
 
 def shard_count(tiles: int, seconds_per_tile: float) -> int:
@@ -120,12 +134,15 @@ def _is_wanted(assessment_id: UUID) -> bool:
 
 
 def _shard(lease: Lease) -> Shard:
-    rows = Shard.objects.select_related("assessment__scene", "assessment__model_version")
+    rows = Shard.objects.select_related(
+        "assessment__scene", "assessment__before_scene", "assessment__model_version"
+    )
     return rows.defer("result").get(pk=str(lease.pk))
 
 
 def _detect(lease: Lease, shard: Shard) -> None:
     row = shard.assessment
+    before = _before(row)
     done = 0
     asked = 0.0
 
@@ -149,6 +166,7 @@ def _detect(lease: Lease, shard: Shard) -> None:
             detector,
             on_tile,
             book=store_path(known.book_key(row.pk)),
+            before=before.path if before else None,
         )
         seconds = time.monotonic() - begun
     services.store_shard(

@@ -106,19 +106,37 @@ def _metadata(row: Assessment, choice: Choice) -> dict[str, Any]:
         "updated_by__username", flat=True
     )
     told: dict[str, Any] = row.metadata
-    return told | {
-        "assessment": str(row.pk),
-        "event": row.scene.event.name,
-        "synthetic": row.scene.synthetic,
-        "data_licence": row.scene.licence,
-        "acquired_at": row.scene.acquired_at.isoformat() if row.scene.acquired_at else None,
-        "threshold": row.options.get("min_score"),
-        "exported_at": timezone.now().isoformat(timespec="seconds"),
-        "only": choice.only,
-        "rejected": choice.rejected,
-        "features": sum(chosen.values()),
-        "buildings_by_review": {name: chosen[name] for name in Building.Review.values},
-        "left_out_by_review": {name: every[name] - chosen[name] for name in Building.Review.values},
-        "reviewed_by": list(names.distinct()),
-        "reviewed_areas": ReviewedArea.objects.filter(assessment=row).count(),
+    return (
+        told
+        | _before(row)
+        | {
+            "assessment": str(row.pk),
+            "event": row.scene.event.name,
+            "synthetic": row.scene.synthetic,
+            "data_licence": row.scene.licence,
+            "acquired_at": row.scene.acquired_at.isoformat() if row.scene.acquired_at else None,
+            "threshold": row.options.get("min_score"),
+            "exported_at": timezone.now().isoformat(timespec="seconds"),
+            "only": choice.only,
+            "rejected": choice.rejected,
+            "features": sum(chosen.values()),
+            "buildings_by_review": {name: chosen[name] for name in Building.Review.values},
+            "left_out_by_review": {
+                name: every[name] - chosen[name] for name in Building.Review.values
+            },
+            "reviewed_by": list(names.distinct()),
+            "reviewed_areas": ReviewedArea.objects.filter(assessment=row).count(),
+        }
+    )
+
+
+def _before(row: Assessment) -> dict[str, Any]:
+    """What the engine said of the image from before, and whose it is."""
+    scene = row.before_scene
+    if scene is None or "before" not in row.metadata:
+        return {}
+    facts = {
+        "data_licence": scene.licence,
+        "acquired_at": scene.acquired_at.isoformat() if scene.acquired_at else None,
     }
+    return {"before": row.metadata["before"] | facts}

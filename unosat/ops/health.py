@@ -105,8 +105,13 @@ def _now() -> int:
 
 
 def _model() -> tuple[bool, str]:
-    version = ModelVersion.objects.filter(active=True, input_kind="after").first()
-    return (True, str(version)) if version else (False, "none")
+    """One that takes a single image must be there; one for pairs adds to it."""
+    kinds = ModelVersion.InputKind
+    active = {
+        version.input_kind: str(version) for version in ModelVersion.objects.filter(active=True)
+    }
+    of_pairs = active.get(kinds.BEFORE_AFTER, "none, so images from before cannot be compared")
+    return kinds.AFTER in active, f"{active.get(kinds.AFTER, 'none')}; for pairs: {of_pairs}"
 
 
 def _store() -> tuple[bool, str]:

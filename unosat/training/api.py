@@ -13,6 +13,7 @@ from unosat.training.models import ModelVersion
 from unosat.training.selectors import Preview, RunFacts
 
 router = Router(tags=["training"])
+InputKind = Literal["after", "before_after"]
 RunState = Literal["waiting", "running", "evaluating", "done", "failed", "cancelled"]
 
 
@@ -43,6 +44,7 @@ class TrainingRunOut(Schema):
 
     id: UUID
     state: RunState
+    input_kind: InputKind
     step: int
     steps: int
     loss: float | None
@@ -81,7 +83,7 @@ class ModelVersionOut(Schema):
     version: str
     label: str
     sha256: str
-    input_kind: Literal["after", "before_after"]
+    input_kind: InputKind
     active: bool
     shipped: bool
     parent_id: UUID | None
@@ -105,7 +107,10 @@ def preview_training(request: HttpRequest) -> Preview:
 
 @router.post("/training-runs", response={202: TrainingRunOut})
 def start_training(request: HttpRequest) -> Status[RunFacts]:
-    """Retrain the active model on what was reviewed; 409 if there is nothing to learn."""
+    """Retrain the active model of one image on what was reviewed; 409 if there is nothing to learn.
+
+    Of pairs it learns from the image after. The model of pairs is not retrained.
+    """
     actor = actor_of(request)
     run = services.start(actor)
     return Status(202, selectors.facts_of(selectors.training_run(actor, run.pk)))

@@ -66,7 +66,7 @@ def freeze(
 
     Inside a reviewed area, buildings stand as they are now and the rest is background. All else
     is ignored: what lies outside, what has no pixels, what cannot be judged, and buildings of
-    which more than half lies outside.
+    which more than half lies outside. Of a pair, the image after is what is learned from.
 
     Args:
         organisation_id: whose areas.

@@ -13,7 +13,6 @@ from unosat.errors import BadRequest, RefusedError
 from unosat.pages import show
 from unosat.training import selectors, services
 from unosat.training.cards import NONE, SCORE_NAMES, card_of, number
-from unosat.training.errors import NoActiveModel
 from unosat.training.selectors import RunFacts
 
 TABLES = (
@@ -23,6 +22,18 @@ TABLES = (
         "All reviewed areas lie in one place, so none could be kept aside. Mark areas elsewhere.",
     ),
     ("synthetic", "Synthetic benchmark", "It was not run."),
+)
+KINDS = (
+    (
+        "after",
+        "One image",
+        "Looks at the image after the disaster by itself, where there is none from before.",
+    ),
+    (
+        "before_after",
+        "Pairs of images",
+        "Compares the image after the disaster with the one from before that an assessment has.",
+    ),
 )
 NOTICEABLE = 0.005  # smaller changes of a score are printed without a verdict
 
@@ -66,7 +77,17 @@ def models(request: HttpRequest) -> HttpResponse:
     """Versions of the model with their cards."""
     actor = actor_of(request)
     cards = [card_of(version) for version in selectors.model_versions(actor)]
-    context = {"cards": cards, "active_id": _active_id()}
+    active = selectors.active_ids()
+    kinds = [
+        {
+            "title": title,
+            "about": about,
+            "active_id": active.get(kind),
+            "cards": [card for card in cards if card.version.input_kind == kind],
+        }
+        for kind, title, about in KINDS
+    ]
+    context = {"kinds": kinds, "some": bool(cards)}
     return show(request, actor, "models.html", context, section="models")
 
 
@@ -85,7 +106,8 @@ def activate(request: HttpRequest, version_id: UUID) -> HttpResponse:
             raise
         messages.error(request, error.user_message, extra_tags="bad")
     else:
-        messages.success(request, "It is active: the next assessment uses it.", extra_tags="good")
+        said = "It is active: the next assessment of such images uses it."
+        messages.success(request, said, extra_tags="good")
     return redirect("models")
 
 
@@ -105,7 +127,7 @@ def _show_run(request: HttpRequest, run_id: UUID, template: str) -> HttpResponse
         "run": run,
         "unfinished": run.state in selectors.UNFINISHED,
         "score_tables": _score_tables(run),
-        "active_id": _active_id(),
+        "active_id": selectors.active_ids().get(run.input_kind),
     }
     return show(request, actor, template, context, section="training")
 
@@ -146,10 +168,3 @@ def _verdict(change: float | None) -> str:
     if change is None or abs(change) < NOTICEABLE:
         return ""
     return "better" if change > 0 else "worse"
-
-
-def _active_id() -> UUID | None:
-    try:
-        return selectors.active_version().pk
-    except NoActiveModel:
-        return None

@@ -19,7 +19,7 @@ FILES = (weights.WEIGHTS, weights.CARD)
 
 
 def sync_shipped_models() -> list[ModelVersion]:
-    """Make the models that came with the project known; the first is active if none is.
+    """Make the models that came with the project known; each is active if none of its kind is.
 
     Safe to call at every start and from several processes. Files are copied into the store, so
     that an Assessment keeps its model when a later release ships another.

@@ -60,6 +60,7 @@ class RunFacts:
     """A training run as clients see it.
 
     Attributes:
+        input_kind: what the model looks at: "after", one image, or "before_after", a pair.
         step: training steps done.
         loss: of the last step; None before the first.
         seconds_left: estimated; None while nothing is known and once it has ended.
@@ -69,6 +70,7 @@ class RunFacts:
 
     id: UUID
     state: str
+    input_kind: str
     step: int
     steps: int
     loss: float | None
@@ -109,6 +111,12 @@ def active_version(input_kind: str = "after") -> ModelVersion:
     if found is None:
         raise NoActiveModel(input_kind)
     return found
+
+
+def active_ids() -> dict[str, UUID]:
+    """The active version of each input kind that has one."""
+    active = ModelVersion.objects.filter(active=True)
+    return dict(active.values_list("input_kind", "pk"))
 
 
 def model_versions(actor: Actor) -> QuerySet[ModelVersion]:
@@ -163,6 +171,7 @@ def facts_of(run: TrainingRun) -> RunFacts:
     return RunFacts(
         id=run.pk,
         state=run.state,
+        input_kind=run.base_version.input_kind,
         step=said.get("step", 0),
         steps=said.get("steps", 0),
         loss=said.get("loss"),

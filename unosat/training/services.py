@@ -28,6 +28,8 @@ UNFINISHED = (State.WAITING, State.RUNNING, State.EVALUATING)
 def start(actor: Actor) -> TrainingRun:
     """Record a training run on the organisation's reviewed areas, and queue it.
 
+    It starts from the active model of one image; the chips are made of images after alone.
+
     Raises:
         Forbidden: the actor is no admin.
         NoActiveModel: there is nothing to start from.

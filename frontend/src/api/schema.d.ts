@@ -386,7 +386,9 @@ export interface paths {
         put?: never;
         /**
          * Start Training
-         * @description Retrain the active model on what was reviewed; 409 if there is nothing to learn.
+         * @description Retrain the active model of one image on what was reviewed; 409 if there is nothing to learn.
+         *
+         *     Of pairs it learns from the image after. The model of pairs is not retrained.
          */
         post: operations["unosat_training_api_start_training"];
         delete?: never;
@@ -704,6 +706,11 @@ export interface components {
         /**
          * AssessmentOut
          * @description An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed".
+         *
+         *     ``input_kind`` says what the model looks at: one image, or a pair. Of a pair, ``before_shift_m``
+         *     is how far the image from before was moved, as a whole, to lie under the one from after: null
+         *     before planning, and where that could not be told (``warnings`` then says so).
+         *     ``before_tiles_without`` counts tiles of which it shows nothing; null until ``state`` is "done".
          */
         AssessmentOut: {
             /**
@@ -737,6 +744,11 @@ export interface components {
             failure_message: string;
             /** Model */
             model: string;
+            /**
+             * Input Kind
+             * @enum {string}
+             */
+            input_kind: "after" | "before_after";
             /** Operating Score */
             operating_score: number | null;
             /** Min Score */
@@ -748,6 +760,14 @@ export interface components {
             scene: string;
             /** Scene Name */
             scene_name: string;
+            /** Before Scene */
+            before_scene: string | null;
+            /** Before Scene Name */
+            before_scene_name: string;
+            /** Before Shift M */
+            before_shift_m: number | null;
+            /** Before Tiles Without */
+            before_tiles_without: number | null;
             /**
              * Event
              * Format: uuid
@@ -781,6 +801,9 @@ export interface components {
         /**
          * AssessmentIn
          * @description Which scene to analyse; ``min_score`` left out is the model's own.
+         *
+         *     With ``before_scene``, a scene of the same event from before the disaster, the two are compared
+         *     by the active model of pairs; without it, the active model of one image looks at ``scene``.
          *
          *     ``outlines`` is a GeoJSON FeatureCollection of building polygons, longitude first: each gets a
          *     grade, and only those, unless ``also_detect`` is true. At most 100,000 and 16 MB.
@@ -1095,6 +1118,11 @@ export interface components {
              * @enum {string}
              */
             state: "waiting" | "running" | "evaluating" | "done" | "failed" | "cancelled";
+            /**
+             * Input Kind
+             * @enum {string}
+             */
+            input_kind: "after" | "before_after";
             /** Step */
             step: number;
             /** Steps */

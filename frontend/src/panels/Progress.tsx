@@ -3,6 +3,7 @@ import type { Assessment } from "../api/types";
 import { count, duration } from "../geo/format";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
+import { Images } from "./Images";
 
 const STATE_NAMES: Record<Assessment["state"], string> = {
   waiting: "Waiting for a worker",
@@ -65,6 +66,7 @@ function Running({ progress, session }: { progress: Assessment; session: Session
           Cancel this assessment
         </button>
       )}
+      <Images progress={progress} />
     </section>
   );
 }

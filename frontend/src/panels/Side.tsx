@@ -8,6 +8,7 @@ import { useStore } from "../review/store";
 import type { Review } from "../api/types";
 import { BuildingPanel } from "./BuildingPanel";
 import { DrawingCard } from "./DrawingCard";
+import { Images } from "./Images";
 import { GradeMark, Key } from "./parts";
 import { Progress } from "./Progress";
 
@@ -20,6 +21,7 @@ export function Side({ session }: { session: Session }) {
       <BuildingPanel session={session} />
       <Areas session={session} />
       <Listed session={session} />
+      <Images progress={progress} />
       {session.page.can_review && <Habits session={session} />}
     </>
   );

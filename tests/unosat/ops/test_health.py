@@ -7,6 +7,7 @@ from django.db import connections
 from django.test import Client
 from pytest_django import Settings
 
+from tests.unosat.makers import make_model
 from unosat.ops import health
 
 
@@ -37,6 +38,25 @@ def test_without_workers_and_model_it_says_what_is_missing(
     }
     (workers,) = [check for check in found.checks if check.name == "Workers"]
     assert "train" in workers.detail
+
+
+@pytest.mark.django_db
+def test_a_missing_model_of_pairs_is_told_and_is_no_failure() -> None:
+    def active_model() -> health.Check:
+        (found,) = [check for check in health.report().checks if check.name == "Active model"]
+        return found
+
+    one = make_model()
+    alone = active_model()
+    pairs = make_model(input_kind="before_after")
+    both = active_model()
+    one.delete()
+
+    assert alone.ok
+    assert "none, so images from before cannot be compared" in alone.detail
+    assert both.ok
+    assert str(pairs) in both.detail
+    assert not active_model().ok
 
 
 @pytest.mark.django_db

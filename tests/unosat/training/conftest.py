@@ -32,6 +32,13 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def random_pair_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for pairs of images."""
+    folder = tmp_path_factory.mktemp("models") / "random-pair"
+    return write_random_model(folder, sees_before=True)
+
+
+@pytest.fixture(scope="session")
 def small_scene(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     """800 px or 368 m square: two places in it can be more than 200 m apart."""
     return draw_scene(tmp_path_factory.mktemp("scene"), seed=11, size_px=800)

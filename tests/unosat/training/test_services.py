@@ -1,5 +1,6 @@
 """Runs and versions: who may, who was faster, and what arrives twice."""
 
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -190,6 +191,20 @@ def test_of_two_admins_the_one_who_saw_an_older_page_is_told(world: World) -> No
         services.activate(world.admin, version.pk, replaces=world.version.pk)
 
 
+def test_activating_one_kind_leaves_the_other_alone(world: World, random_pair_model: Path) -> None:
+    spec, key = registry.adopt(random_pair_model)
+    pairs = registry.describe(random_pair_model, key, spec)
+    pairs.save()
+    assert services.activate(world.admin, pairs.pk).active
+    newer = trained_version(world)
+
+    services.activate(world.admin, newer.pk, replaces=world.version.pk)
+
+    assert selectors.active_ids() == {"after": newer.pk, "before_after": pairs.pk}
+    with pytest.raises(IntegrityError):
+        ModelVersion.objects.filter(pk=world.version.pk).update(active=True)
+
+
 def test_a_version_whose_files_are_damaged_is_not_activated(world: World) -> None:
     version = a_version(world)
     version.save()
@@ -229,3 +244,36 @@ def test_shipped_models_are_installed_once_and_the_first_becomes_active(
     assert selectors.active_version().pk == first[0].pk
     assert registry.check_files(first[0]).name == "random"
     assert first[0].version.startswith("1+")  # the name was taken by other weights
+
+
+def test_of_two_shipped_kinds_each_becomes_active_where_none_of_its_kind_is(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    random_model: Path,
+    random_pair_model: Path,
+    tmp_path: Path,
+) -> None:
+    for folder in (random_model, random_pair_model):
+        shutil.copytree(folder, tmp_path / "shipped" / folder.name)
+    monkeypatch.setattr("detection.weights.SHIPPED", tmp_path / "shipped")
+    ModelVersion.objects.filter(pk=world.version.pk).update(sha256="d" * 64, version="0")
+
+    registry.sync_shipped_models()
+
+    pairs = ModelVersion.objects.get(input_kind="before_after")
+    assert selectors.active_ids() == {"after": world.version.pk, "before_after": pairs.pk}
+    assert ModelVersion.objects.filter(input_kind="after").count() == 2
+
+
+def test_training_starts_from_the_model_of_one_image_whatever_else_is_active(
+    world: World, random_pair_model: Path
+) -> None:
+    spec, key = registry.adopt(random_pair_model)
+    pairs = registry.describe(random_pair_model, key, spec)
+    pairs.active = True
+    pairs.save()
+
+    run = services.start(taught(world).admin)
+
+    assert run.base_version == world.version
+    assert selectors.facts_of(run).input_kind == "after"

@@ -214,7 +214,7 @@ def _next_id(model: type[Building | ReviewedArea]) -> UUID:
     return uuid5(NAMESPACE_OID, f"{model.__name__} {model.objects.count()}")
 
 
-def write_random_model(folder: Path) -> Path:
+def write_random_model(folder: Path, *, sees_before: bool = False) -> Path:
     """A model folder that has learned nothing, small enough to be fast."""
     import torch
 
@@ -222,11 +222,13 @@ def write_random_model(folder: Path) -> Path:
     from detection.training.train import LICENCE, encode
 
     torch.manual_seed(1)
-    architecture = Architecture(channels=16, fc=32, mask_channels=16, mask_layers=1)
+    architecture = Architecture(
+        channels=16, fc=32, mask_channels=16, mask_layers=1, sees_before=sees_before
+    )
     card = {
-        "name": "random",
+        "name": "random-pair" if sees_before else "random",
         "version": "1",
-        "input_kind": "after",
+        "input_kind": "before_after" if sees_before else "after",
         "pixel_size_m": PIXEL_M,
         "tile_px": 1024,
         "operating_score": 0.5,

@@ -10,7 +10,7 @@ from unosat.training.registry import sync_shipped_models
 class Command(BaseCommand):
     """Safe at every start; says something only when there is no model at all."""
 
-    help = "Install the shipped models; the first becomes active if none is."
+    help = "Install the shipped models; each becomes active if none of its kind is."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not sync_shipped_models():
