@@ -28,7 +28,7 @@ from shapely.geometry import Polygon, mapping
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from benchmarks.engine import _peak_kibibytes as peak_kibibytes
+from benchmarks.measures import peak_kibibytes
 from detection.backends import load_detector
 from detection.detector import Detector
 from detection.pipeline import DetectionOptions, detect_scene
