@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 MATCH_IOU = 0.5
 RECALL_STEPS: Floats = np.linspace(0.0, 1.0, 101)
 GRADES = len(MODEL_GRADES)
+UNKNOWN = -1  # the grade of a drawn building of which only that is known
 SCORE_NAMES = (
     "building_ap50",
     "building_precision",
@@ -320,20 +321,39 @@ def _draws(count: int, rounds: int, seed: int) -> Floats:
 
 
 def choose_operating_score(matches: Sequence[Matches]) -> float:
-    """The building score, in steps of 0.01, above which the building F1 is highest.
+    """The building score, in steps of 0.01, above which two F1 together are highest.
 
-    Where several are, the middle one. Give it scenes that are not those the F1 is reported on,
-    or say so beside the F1.
+    They are that of buildings, whatever their grade, and that of damaged ones: what the analyst
+    looks for is damage, and what is shown beside it should be buildings. Without damage, the first
+    alone decides. Where several steps are best, the middle one. Give it scenes that are not those
+    the F1 is reported on, or say so beside the F1.
     """
     steps = np.arange(0.05, 0.96, 0.01)
-    scores = np.concatenate([m.scores[~m.excused] for m in matches])
-    hits = np.concatenate([m.scores[m.partner >= 0] for m in matches])
-    drawn = sum(len(m.drawn_grades) for m in matches)
-    said = (scores >= steps[:, None]).sum(axis=1)
-    tp = (hits >= steps[:, None]).sum(axis=1)
-    f1 = 2 * tp / np.maximum(said + drawn, 1)
-    best = np.flatnonzero(f1 >= f1.max() - 1e-9)
+    both = _f1_at(matches, steps, damaged=False) + _f1_at(matches, steps, damaged=True)
+    best = np.flatnonzero(both >= both.max() - 1e-9)
     return round(float(steps[best[len(best) // 2]]), 2)
+
+
+def _f1_at(matches: Sequence[Matches], steps: Floats, *, damaged: bool) -> Floats:
+    """F1 at each score: of buildings, or of damaged ones among those whose grade is known."""
+    said, hits, count = [], [], 0
+    for one in matches:
+        partner = np.append(one.drawn_grades, UNKNOWN)[one.partner]
+        found, right = ~one.excused, one.partner >= 0
+        if damaged:
+            found = found & _is_damage(one.found_grades) & ~(right & (partner == UNKNOWN))
+            right = right & _is_damage(partner)
+        said.append(one.scores[found])
+        hits.append(one.scores[found & right])
+        count += int(_is_damage(one.drawn_grades).sum()) if damaged else len(one.drawn_grades)
+    positive = (np.concatenate(said) >= steps[:, None]).sum(axis=1)
+    true = (np.concatenate(hits) >= steps[:, None]).sum(axis=1)
+    f1: Floats = 2 * true / np.maximum(positive + count, 1)
+    return f1
+
+
+def _is_damage(grades: NDArray[np.int8]) -> NDArray[np.bool_]:
+    return (grades > 0) & (grades < GRADES)
 
 
 def _scores(scenes: Sequence[SceneCounts], weights: Floats) -> dict[str, Floats]:

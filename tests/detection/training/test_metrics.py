@@ -261,6 +261,18 @@ def test_the_operating_score_separates_right_from_wrong() -> None:
     assert 0.35 < choose_operating_score([match(truth, answer)]) <= 0.6
 
 
+def test_the_operating_score_weighs_false_alarms_of_damage_too() -> None:
+    truth = drawn([ten(k) for k in range(6)], [0] * 4 + [3] * 2)
+    alarms: list[BaseGeometry] = [box(0, 50 + 20 * k, 9, 60 + 20 * k) for k in range(6)]
+    answer = found(
+        [ten(k) for k in range(6)] + alarms,
+        [0] * 4 + [3] * 2 + [3] * 6,
+        [0.3] * 4 + [0.8] * 2 + [0.5] * 6,
+    )
+
+    assert 0.5 < choose_operating_score([match(truth, answer)]) <= 0.8
+
+
 def test_scores_without_meaning_are_none_and_one_scene_has_no_interval() -> None:
     empty = counted(drawn([], []), found([], [], []))
 

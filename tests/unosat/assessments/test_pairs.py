@@ -51,7 +51,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 METRES_EAST = 0.4548  # a pixel of the made scenes
 METRES_SOUTH = 0.5548
 PATIENCE_SECONDS = 500.0
-SHIPPED_PAIR = weights.SHIPPED / weights.DEFAULT_PAIR_MODEL / weights.CARD
 
 
 @pytest.fixture
@@ -332,19 +331,10 @@ def test_models_that_take_turns_in_a_worker_are_loaded_once(
     assert len(loads) == 3
 
 
-@pytest.mark.xfail(
-    strict=True, reason="still being trained; once it is shipped, remove this mark and the skip"
-)
-def test_the_model_of_pairs_is_shipped() -> None:
-    assert SHIPPED_PAIR.is_file()
-
-
 @pytest.mark.timeout(900)
 def test_a_worker_takes_turns_between_one_image_and_a_pair_of_real_ones(
     live_stack: Stack, organisation: Organisation, data_dir: Path
 ) -> None:
-    if not SHIPPED_PAIR.is_file():
-        pytest.skip("no model of pairs is shipped yet")
     registry.sync_shipped_models()
     actor = make_actor(organisation)
     before, after = (real_scene(organisation, data_dir, when) for when in ("pre", "post"))
