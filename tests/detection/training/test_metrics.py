@@ -42,7 +42,8 @@ def drawn(
 
 
 def found(outlines: list[BaseGeometry], grades: list[int], scores: list[float]) -> Found:
-    return Found(outlines, np.array(grades, np.int8), np.array(scores, np.float64))
+    sure = np.eye(5)[grades, :4].reshape(-1, 4)
+    return Found(outlines, np.array(grades, np.int8), np.array(scores, np.float64), sure)
 
 
 def ten(column: int) -> BaseGeometry:
