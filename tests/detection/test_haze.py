@@ -50,7 +50,7 @@ class SeesOne:
 
 
 @pytest.mark.parametrize(
-    ("share", "because"), [(0.0, None), (0.3, None), (0.7, "cloud"), (1.0, "cloud")]
+    ("share", "because"), [(0.0, None), (0.1, None), (0.7, "cloud"), (1.0, "cloud")]
 )
 def test_a_building_under_a_thick_veil_has_no_grade(
     make_geotiff: MakeGeotiff, share: float, because: str | None

@@ -225,7 +225,7 @@ def test_minor_taken_for_destroyed_is_still_damaged_but_the_wrong_grade() -> Non
 
     assert report.scores["damaged_f1"].value == 1.0
     assert report.scores["f1_minor_damage"].value == 0.0
-    assert report.confusion[1] == (0, 0, 0, 1, 0)
+    assert report.confusion[1] == (0, 0, 0, 1, 0, 0)
 
 
 def test_a_damaged_building_called_undamaged_is_missed_but_no_false_alarm() -> None:
