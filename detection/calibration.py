@@ -86,10 +86,9 @@ class Calibration:
         Raises:
             KeyError, TypeError, ValueError: a parameter is missing or no usable number.
         """
-        return cls(
-            *(float(data[name]) for name in ("slope", "offset", "temperature")),
-            *(tuple(float(value) for value in data[name]) for name in ("bias", "weight")),
-        )
+        slope, offset, temperature = (float(data[k]) for k in ("slope", "offset", "temperature"))
+        bias, weight = (tuple(float(value) for value in data[k]) for k in ("bias", "weight"))
+        return cls(slope, offset, temperature, bias, weight)
 
 
 def log_odds(fractions: Numbers) -> NDArray[np.float64]:

@@ -307,5 +307,5 @@ def _said(
         round(float(grades.scores[row]), DECIMALS),
         rounded(grades.probabilities[row]),
         case.at_edge or seen < 1,
-        "cloud" if is_veiled(image, valid, box) else None,
+        "cloud" if is_veiled(image, valid, box.tolist()) else None,
     )

@@ -159,11 +159,18 @@ class ShardResult:
         missed = tuple(tuple(bounds) for bounds in counts.pop("not_analysed"))
         outlines = _outline_counts_from_json(counts.pop("outlines"))
         before = tuple(PairShift(**shift) for shift in counts.pop("before"))
-        numbers = {name: tuple(counts.pop(name)) for name in ("damaged_tiles", "empty_tiles")}
+        damaged, empty = (tuple(counts.pop(name)) for name in ("damaged_tiles", "empty_tiles"))
         return cls(
             Shard(**read["shard"]),
             tuple(_tile_from_json(*tile) for tile in read["tiles"]),
-            TileCounts(**counts, **numbers, not_analysed=missed, outlines=outlines, before=before),
+            TileCounts(
+                **counts,
+                not_analysed=missed,
+                outlines=outlines,
+                before=before,
+                damaged_tiles=damaged,
+                empty_tiles=empty,
+            ),
         )
 
 

@@ -243,7 +243,7 @@ def draw_page(evaluation: Evaluation, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 11), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[3, 2])
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[3, 2])[:, 0]
     left, right = top.subplots(1, 2, width_ratios=[3, 2])
     _draw_bars(left, evaluation)
     _draw_confusion(right, evaluation.reports[ALL])
