@@ -18,10 +18,13 @@ from detection.backends import ENGINES, load_detector
 from detection.detector import Detector
 from detection.errors import DetectionError, OutlinesWanted
 from detection.explaining import explain
+from detection.gaps import Gap, find_gaps
 from detection.outputs import (
+    GAPS_LAYER,
     check_output,
     describe,
     find_outline,
+    gaps_path,
     omissions_path,
     write_footprints,
     write_omissions,
@@ -35,7 +38,7 @@ from detection.pipeline import (
     detect_scene,
     not_analysed,
 )
-from detection.planning import PROFILES
+from detection.planning import GRADE_MARGIN, PROFILES
 from detection.raster import BandOrder
 from detection.weights import DEFAULT_MODEL, DEFAULT_PAIR_MODEL, find_model
 
@@ -45,6 +48,7 @@ REFUSED, INTERRUPTED = 1, 130
 # What needs torch to teach a model is imported only when it is asked for.
 TRAINING = {
     "train": "train a model from labelled images",
+    "calibrate": "find on labelled images what a model's scores are worth, into its card",
     "evaluate": "score a model on labelled images and write its card",
     "synthesize": "make town scenes with exact truth",
 }
@@ -113,6 +117,13 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
         default="normal",
         help="fast: half the work for each square kilometre, but small buildings are missed",
     )
+    parser.add_argument(
+        "--grade-margin",
+        type=_score,
+        default=GRADE_MARGIN,
+        help="a building whose two likeliest grades lie nearer than this is unclassified "
+        f"({GRADE_MARGIN}; 0: never)",
+    )
     parser.add_argument("--area", type=Path, help="GeoJSON polygons to look inside")
     parser.add_argument(
         "--outlines",
@@ -163,6 +174,7 @@ def _detect(args: argparse.Namespace) -> int:
         min_score=args.min_score,
         bands=BandOrder.parse(args.bands) if args.bands else None,
         profile=args.profile,
+        grade_margin=args.grade_margin,
     )
     area = read_area(args.area) if args.area else None
     detector = _detector(args)
@@ -180,8 +192,9 @@ def _detect(args: argparse.Namespace) -> int:
         metadata = describe(result.plan, result.counts, time=datetime.now(UTC))
         if outlines:
             write_omissions(args.output, not_analysed(result.plan, result.counts, outlines.book))
-        write_footprints(args.output, result.footprints, metadata)
-    _say(result, args.output)
+        gaps = find_gaps(result.plan, result.counts)
+        write_footprints(args.output, result.footprints, metadata, gaps)
+    _say(result, args.output, gaps)
     return 0
 
 
@@ -227,11 +240,16 @@ def _shown_on(bar: "tqdm[Never]") -> Progress:
     return show
 
 
-def _say(result: DetectionResult, output: Path) -> None:
+def _say(result: DetectionResult, output: Path, gaps: list[Gap]) -> None:
     missed = len(result.counts.not_analysed)
     warnings = list(result.plan.warnings)
     if missed:
         warnings.append(f"The file is damaged: {missed} of its tiles could not be analysed.")
+    if gaps:
+        beside = gaps_path(output)
+        place = beside.name if beside else f"layer {GAPS_LAYER} of {output.name}"
+        reasons = " and ".join(gap.reason for gap in gaps)
+        warnings.append(f"Part of the image was not looked at ({reasons}): see {place}.")
     without = result.counts.without_before
     if without:
         warnings.append(

@@ -1,12 +1,13 @@
 """What the pipeline asks of a model. Knows numpy; does not know torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.calibration import Calibration
 from detection.grades import MODEL_GRADES
 
 InputKind = Literal["after", "before_after"]
@@ -23,8 +24,10 @@ class ModelSpec:
         input_kind: "after" takes 3 bands; "before_after" takes 6, before first.
         pixel_size_m: the ground size of one input pixel, in metres.
         tile_px: side of the square tiles the model was made for, in pixels.
-        operating_score: building score at which the model was evaluated, in [0, 1].
+        operating_score: building score at which the model was evaluated, in [0, 1]; calibrated
+            where the model is.
         licence: of the weights, as an SPDX expression.
+        calibration: how to read its answers as frequencies; None: they are taken as they are.
     """
 
     name: str
@@ -35,6 +38,7 @@ class ModelSpec:
     tile_px: int
     operating_score: float
     licence: str
+    calibration: Calibration | None = None
 
     @property
     def label(self) -> str:
@@ -91,7 +95,8 @@ class Detector(Protocol):
     """Any model: Detectron2 on a GPU, torchvision on a laptop, a few lines of numpy in a test.
 
     ``predict`` must give a tile the same answer whatever tiles came before it. One building is
-    one detection: suppression ignores the grade.
+    one detection: suppression ignores the grade. Answers are the model's own: whoever asks through
+    ``calibrated`` hears what they are worth.
     """
 
     @property
@@ -156,3 +161,64 @@ class BoxGrader(Protocol):
             One value per image, in order; in it one row per box, in order.
         """
         ...
+
+
+def calibrated(detector: Detector, calibration: Calibration | None) -> Detector:
+    """The same model with calibrated answers: scores, probabilities, and least scores asked for.
+
+    The one place where a calibration is applied, whatever the engine.
+    """
+    if calibration is None:
+        return detector
+    if isinstance(detector, BoxGrader):
+        return _CalibratedGrader(detector, calibration, detector)
+    return _Calibrated(detector, calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class _Calibrated:
+    """A detector with a calibration behind it."""
+
+    detector: Detector
+    calibration: Calibration
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        return self.detector.spec
+
+    @property
+    def batch_size(self) -> int:
+        """Tiles at once."""
+        return self.detector.batch_size
+
+    def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
+        """Find buildings of at least this calibrated score."""
+        least = self.calibration.raw_score(min_score)
+        return [
+            replace(
+                found,
+                scores=self.calibration.scores(found.scores),
+                probabilities=self.calibration.probabilities(found.probabilities),
+            )
+            for found in self.detector.predict(images, min_score=least)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _CalibratedGrader(_Calibrated):
+    """The same for a model that also judges given boxes."""
+
+    grader: BoxGrader
+
+    def grade(
+        self, images: NDArray[np.uint8], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[BoxGrades]:
+        """Judge given boxes."""
+        return [
+            BoxGrades(
+                self.calibration.scores(said.scores),
+                self.calibration.probabilities(said.probabilities),
+            )
+            for said in self.grader.grade(images, boxes)
+        ]

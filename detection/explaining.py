@@ -19,7 +19,8 @@ from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
 from detection.before import BeforeScene, open_before
-from detection.detector import BoxGrader, Detector
+from detection.calibration import EVEN, weighed
+from detection.detector import BoxGrader, Detector, calibrated
 from detection.errors import BuildingNotFound, EmptyImage, ModelUnavailable
 from detection.georef import GeoTile
 from detection.grades import MODEL_GRADES, Grade
@@ -43,7 +44,7 @@ class Explanation:
         after: the chip, shape (3, H, W), as the model sees it.
         before: the same ground before; None for a model of images after alone.
         outline: of the building, in pixels of the chip.
-        grade: the most likely one, judged in this chip.
+        grade: as it is reported (see ``Footprint``), judged in this chip.
         score: that it is a building, in [0, 1].
         probabilities: one per grade of ``MODEL_GRADES``; judged in this chip, so they may differ a
             little from those found in a whole tile.
@@ -106,16 +107,19 @@ def explain(
     image = _read(path, before, plan, window)
     drawn = shapely.transform(drawn, lambda xy: xy - [window.col_off, window.row_off])
     box = np.clip(np.array(drawn.bounds, np.float32), 0, [window.width, window.height] * 2)
-    seen = detector.grade(image[None], [box[None]])[0]
-    likeliest = int(seen.probabilities[0].argmax())
+    grader = calibrated(detector, plan.model.calibration)
+    assert isinstance(grader, BoxGrader)  # noqa: S101 - as the detector is
+    seen = grader.grade(image[None], [box[None]])[0]
+    weight = plan.model.calibration.weight if plan.model.calibration else EVEN
+    chosen = int(weighed(seen.probabilities, weight)[0].argmax())
     return Explanation(
         after=image[-3:],
         before=image[:3] if before else None,
         outline=drawn,
-        grade=MODEL_GRADES[likeliest],
+        grade=MODEL_GRADES[chosen],
         score=float(seen.scores[0]),
         probabilities=tuple(float(number) for number in seen.probabilities[0]),
-        heat=_heat(image, box, detector, likeliest, float(seen.probabilities[0, likeliest])),
+        heat=_heat(image, box, grader, chosen, float(seen.probabilities[0, chosen])),
         pixel_m=plan.model_pixel_m,
         model=plan.model.label,
     )

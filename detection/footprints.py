@@ -15,7 +15,8 @@ from shapely.geometry.base import BaseGeometry
 
 from detection.detector import TileDetections
 from detection.georef import GeoTile
-from detection.grades import MODEL_GRADES, Grade
+from detection.grades import MODEL_GRADES, Doubt, Grade, Hidden
+from detection.haze import is_veiled
 
 SUBPIXELS = 64  # outlines are whole 64ths of a pixel: exact in any tile, and in any file
 # How far simplifying may move an outline: in pixels, and as a part of the building's side, because
@@ -25,6 +26,12 @@ SIMPLIFY_SHARE = 0.015
 LEAST_AREA_PX = 4.0  # anything smaller is no building at any pixel size we accept
 TILE_EDGE_PX = 2.0  # an outline this near to its tile's edge is taken to go on beyond it
 SCENE_EDGE_PX = 1.0
+REACH_PX = 1.5  # nodata this near to an outline is taken to cut it
+# What is left of a building cut along a line of length L is taken to be less than half of it where
+# its area is below L squared times this. Of 1,292 outlines of xBD cut at random, 95 % of those it
+# speaks of were less than half seen, and 3 % of those seen by half or more were spoken of.
+SLIVER = 0.25
+LEAST_VALID = 0.5  # share of an outline's ring and ground that must lie on pixels
 DECIMALS = 4  # of scores and probabilities: float32 differs beyond it between machines
 LONLAT_DECIMALS = 7  # one centimetre
 
@@ -51,6 +58,7 @@ class Candidate:
         probabilities: one per grade of ``MODEL_GRADES``.
         sides: the sides of its tile at which it was cut.
         at_border: it meets the scene's edge or nodata, so the building may go on.
+        hidden: by what, if so little of it is seen that its grade cannot be told.
     """
 
     tile: int
@@ -59,6 +67,7 @@ class Candidate:
     probabilities: tuple[float, ...]
     sides: Side
     at_border: bool
+    hidden: Hidden | None = None
 
     @property
     def polygon(self) -> Polygon:
@@ -88,15 +97,18 @@ class Footprint:
         outline: in the scene's CRS; a single ring unless it was known.
         lonlat: the same in WGS 84, anticlockwise, to a centimetre; what was detected is in two
             parts only where it crosses the 180th meridian.
-        grade: the likeliest.
+        grade: "unclassified" where it cannot be told, else the likeliest; of a calibrated model
+            the one of the largest product of probability and weight (``detection.calibration``).
         score: that it is a building at all, in [0, 1].
-        grade_score: probability of ``grade``.
+        grade_score: probability of ``grade``; where there is none, of what it would have been.
         probabilities: one per grade of ``MODEL_GRADES``.
         area_m2: on the ellipsoid, in square metres.
         clipped: it meets the scene's edge or nodata, or could not be followed across a tile's
             edge: the building may go on.
         model: ``name@version``.
         known: the outline that somebody had of it; None: it was detected.
+        unclassified_because: why it has no grade: two are nearly as likely ("near_tie"), or too
+            little of it is seen at the scene's "edge", beside "nodata" or under "cloud".
     """
 
     id: UUID
@@ -110,6 +122,7 @@ class Footprint:
     clipped: bool
     model: str
     known: KnownAs | None = None
+    unclassified_because: Doubt | None = None
 
     @property
     def source(self) -> str:
@@ -127,6 +140,7 @@ class Footprint:
                 "grade": self.grade.value,
                 "score": self.score,
                 "grade_score": self.grade_score,
+                "unclassified_because": self.unclassified_because,
                 "probabilities": dict(
                     zip((grade.value for grade in MODEL_GRADES), self.probabilities, strict=True)
                 ),
@@ -140,7 +154,12 @@ class Footprint:
 
 
 def trace(
-    detections: TileDetections, tile: GeoTile, valid: NDArray[np.bool_], *, index: int
+    detections: TileDetections,
+    tile: GeoTile,
+    image: NDArray[np.uint8],
+    valid: NDArray[np.bool_],
+    *,
+    index: int,
 ) -> list[Candidate]:
     """Outline each mask of one tile; masks are followed inside their boxes, never pasted.
 
@@ -150,6 +169,7 @@ def trace(
     Args:
         detections: in the tile's own pixels.
         tile: where it lies in the model's grid.
+        image: shape (C, H, W), as the model took it.
         valid: shape (H, W); False marks nodata.
         index: number of the tile.
 
@@ -165,6 +185,10 @@ def trace(
     for number, polygon, at_nodata in zip(kept, polygons, borders, strict=True):
         if polygon.area < LEAST_AREA_PX:
             continue
+        at_border = bool(at_nodata) or _at_scene_edge(polygon, tile)
+        hidden = _cut_by(polygon, tile, valid) if at_border else None
+        if hidden is None and is_veiled(image, valid, polygon.bounds):
+            hidden = "cloud"
         corners = np.asarray(polygon.exterior.coords)[:-1] * SUBPIXELS
         corners += np.array([tile.col_off, tile.row_off]) * SUBPIXELS
         found.append(
@@ -174,7 +198,8 @@ def trace(
                 score=round(float(detections.scores[number]), DECIMALS),
                 probabilities=rounded(detections.probabilities[number]),
                 sides=_sides(polygon, tile),
-                at_border=bool(at_nodata) or _at_scene_edge(polygon, tile),
+                at_border=at_border,
+                hidden=hidden,
             )
         )
     return found
@@ -335,7 +360,7 @@ def _at_nodata(polygons: NDArray[np.object_], valid: NDArray[np.bool_]) -> list[
     """Whether nodata lies within a pixel and a half of each outline."""
     if valid.all():
         return [False] * len(polygons)
-    around = shapely.segmentize(shapely.buffer(polygons, 1.5).astype(object), 1.0)
+    around = shapely.segmentize(shapely.buffer(polygons, REACH_PX).astype(object), 1.0)
     return [_touches(geometry, valid) for geometry in around]
 
 
@@ -345,3 +370,34 @@ def _touches(around: BaseGeometry, valid: NDArray[np.bool_]) -> bool:
     inside = (points >= 0).all(axis=1) & (points[:, 0] < width) & (points[:, 1] < height)
     columns, rows = points[inside].T
     return not bool(valid[rows, columns].all())
+
+
+def _cut_by(polygon: Polygon, tile: GeoTile, valid: NDArray[np.bool_]) -> Hidden | None:
+    """What leaves too little of a building to judge it by: the scene's edge, or nodata."""
+    ring = shapely.get_coordinates(shapely.segmentize(polygon.exterior, 0.5))[:-1]
+    steps = np.array([(0, 0), (REACH_PX, 0), (-REACH_PX, 0), (0, REACH_PX), (0, -REACH_PX)])
+    near = np.floor(ring[:, None] + steps).astype(np.intp)
+    beyond, empty = _unseen(near, tile, valid)
+    off_scene, off_data = beyond.any(axis=1), (empty & ~beyond).any(axis=1)
+    # Where the cut ends, the sides that meet it are near to it as well.
+    length = (off_scene | off_data).mean() * polygon.exterior.length - 2 * REACH_PX
+    is_sliver = length > 0 and polygon.area < SLIVER * length**2
+    if not is_sliver and (empty | beyond)[:, 0].mean() < LEAST_VALID:
+        return None
+    return "edge" if off_scene.sum() >= off_data.sum() else "nodata"
+
+
+def _unseen(
+    points: NDArray[np.intp], tile: GeoTile, valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which pixels of a tile, (..., 2), lie beyond the scene, and which on nodata.
+
+    Of what lies beyond the tile but inside the scene nothing is known here: it counts as seen.
+    """
+    columns, rows = points[..., 0], points[..., 1]
+    grid, height, width = tile.grid, *valid.shape
+    beyond = (columns + tile.col_off < 0) | (columns + tile.col_off >= grid.width)
+    beyond |= (rows + tile.row_off < 0) | (rows + tile.row_off >= grid.height)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    empty = inside & ~valid[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    return beyond, empty

@@ -1,6 +1,7 @@
 """The damage grades of the Joint Damage Scale (xBD), from least to most severe."""
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Grade(StrEnum):
@@ -21,3 +22,7 @@ MODEL_GRADES: tuple[Grade, ...] = (
     Grade.DESTROYED,
 )
 DAMAGED: frozenset[Grade] = frozenset(MODEL_GRADES[1:])
+
+# What hides a building from whoever would judge it; and, with those, why it has no grade.
+Hidden = Literal["edge", "nodata", "cloud"]
+Doubt = Literal["near_tie", "edge", "nodata", "cloud"]

@@ -18,6 +18,7 @@ from detection.detector import BoxGrader, BoxGrades, TileDetections
 from detection.errors import UnreadableRaster
 from detection.footprints import DECIMALS, SCENE_EDGE_PX, rounded
 from detection.georef import GeoTile
+from detection.haze import is_veiled
 from detection.outlines.book import LEAST_SEEN, Book, Reason, central_tiles
 from detection.outlines.offsets import BlockShift, measure_shift
 from detection.planning import ScenePlan
@@ -202,7 +203,7 @@ class _Tile:
     def judgement(self, grades: BoxGrades, grader: BoxGrader, read: ReadWindow) -> Judgement:
         """Put together what the model says of all of them."""
         said = [
-            _said(case, grades, row, box, self.look.valid)
+            _said(case, grades, row, box, (self.look.image, self.look.valid))
             for row, (case, box) in enumerate(zip(self.inside, self.boxes(), strict=True))
         ]
         said += [_judge_alone(grader, case, self.look.tile, read) for case in self.alone]
@@ -253,7 +254,7 @@ def _judge_alone(
         return case.number, "damaged"
     boxes = _boxes([case.box], window, coarser)
     (grades,) = grader.grade(image[None], [boxes])
-    return _said(case, grades, 0, boxes[0], valid)
+    return _said(case, grades, 0, boxes[0], (image, valid))
 
 
 def _window_around(case: _Case, home: GeoTile) -> tuple[GeoTile, float]:
@@ -292,9 +293,10 @@ def _said(
     grades: BoxGrades,
     row: int,
     box: NDArray[np.float32],
-    valid: NDArray[np.bool_],
+    pixels: Pixels,
 ) -> Judged | tuple[int, Reason]:
     """One answer of the model; none counts where less than half of the box has pixels."""
+    image, valid = pixels
     left, top = (floor(value) for value in box[:2])
     right, bottom = (ceil(value) for value in box[2:])
     seen = float(valid[top:bottom, left:right].mean())
@@ -305,4 +307,5 @@ def _said(
         round(float(grades.scores[row]), DECIMALS),
         rounded(grades.probabilities[row]),
         case.at_edge or seen < 1,
+        "cloud" if is_veiled(image, valid, box.tolist()) else None,
     )

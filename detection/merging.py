@@ -19,6 +19,7 @@ from shapely.geometry import Polygon, box
 
 from detection.footprints import TILE_EDGE_PX, Candidate, Side, polygons_of, rounded, tidy
 from detection.georef import GeoTile
+from detection.grades import Hidden
 from detection.tiling import TileLayout
 
 SAME_IOU = 0.5  # of what two tiles say about the ground they share
@@ -42,12 +43,14 @@ class Merged:
         score: that it is a building.
         probabilities: one per grade.
         clipped: the building may go on beyond the outline.
+        hidden: by what, if too little of it is seen to tell its grade.
     """
 
     outline: Polygon
     score: float
     probabilities: tuple[float, ...]
     clipped: bool
+    hidden: Hidden | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -404,6 +407,7 @@ def _single(one: _Seen) -> Merged:
         candidate.score,
         candidate.probabilities,
         candidate.at_border or candidate.sides != Side.NONE,
+        candidate.hidden,
     )
 
 
@@ -418,7 +422,16 @@ def _joined(views: list[_Seen]) -> Merged:
         max(one.candidate.score for one in views),
         rounded(mean),
         any(one.candidate.at_border or _goes_on(one, views) for one in views),
+        _mostly_hidden(views, areas),
     )
+
+
+def _mostly_hidden(views: list[_Seen], areas: NDArray[np.float64]) -> Hidden | None:
+    """What hides the larger part of a building's pieces, if anything does."""
+    hidden = np.array([one.candidate.hidden is not None for one in views])
+    if areas[hidden].sum() <= areas.sum() / 2:
+        return None
+    return views[int(np.argmax(np.where(hidden, areas, 0.0)))].candidate.hidden
 
 
 def _goes_on(one: _Seen, views: list[_Seen]) -> bool:

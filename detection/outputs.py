@@ -23,6 +23,7 @@ from shapely.geometry import MultiPolygon, Polygon, shape
 from detection import __version__
 from detection.errors import BadOutput, BuildingNotFound, UnreadableOutlines
 from detection.footprints import Footprint
+from detection.gaps import Gap
 from detection.grades import MODEL_GRADES
 from detection.outlines.book import REASONS, Reason
 from detection.planning import ScenePlan, lonlat_outlines
@@ -33,6 +34,7 @@ PRELIMINARY = (
     "This is a preliminary analysis made by a computer; it has not been validated in the field."
 )
 LAYER = "damage"
+GAPS_LAYER = "not_analysed"
 Columns = dict[str, NDArray[Any]]
 
 
@@ -54,6 +56,7 @@ def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str
             "version": plan.model.version,
             "sha256": plan.model.sha256,
             "licence": plan.model.licence,
+            "calibration": _describe_calibration(plan),
         },
         "operating_score": plan.model.operating_score,
         "options": plan.describe_options(),
@@ -70,6 +73,12 @@ def describe(plan: ScenePlan, counts: TileCounts, *, time: datetime) -> dict[str
         **before,
         **known,
     }
+
+
+def _describe_calibration(plan: ScenePlan) -> dict[str, Any] | None:
+    """How scores and probabilities were made frequencies; None: they are the network's own."""
+    calibration = plan.model.calibration
+    return calibration.to_json() if calibration else None
 
 
 def _describe_before(plan: ScenePlan, counts: TileCounts) -> dict[str, Any]:
@@ -245,20 +254,64 @@ def check_output(path: Path) -> None:
         raise BadOutput(f"{path.parent}: not a folder that can be written")
 
 
-def write_footprints(path: Path, footprints: Iterable[Footprint], metadata: dict[str, Any]) -> None:
+def gaps_path(output: Path) -> Path | None:
+    """Where ground that was not looked at is written beside an output; None: it is inside."""
+    if output.suffix.lower() == ".gpkg":
+        return None
+    return output.with_name(f"{output.stem}_not_analysed.geojson")
+
+
+def write_footprints(
+    path: Path,
+    footprints: Iterable[Footprint],
+    metadata: dict[str, Any],
+    gaps: Sequence[Gap] = (),
+) -> None:
     """Write a file whose format its ending names; it appears whole or not at all.
+
+    Ground that was not looked at comes with it where there is any: in a GeoPackage as a layer
+    ``not_analysed``, else as a file beside it (``gaps_path``). One of an earlier run vanishes.
 
     Args:
         path: ends in .geojson, .json, .gpkg, .fgb or .parquet.
         footprints: what was found.
         metadata: from ``describe``; every format carries it.
+        gaps: from ``find_gaps``.
 
     Raises:
         BadOutput: unknown ending, or the file cannot be written.
     """
     check_output(path)
+    beside = gaps_path(path)
+    if beside is not None:
+        _write_gaps(beside, gaps, metadata)
     with _appearing_whole(path) as unfinished:
         _WRITERS[unfinished.suffix](unfinished, footprints, metadata)
+        if beside is None and gaps:
+            _add_gaps_layer(unfinished, gaps)
+
+
+def _write_gaps(path: Path, gaps: Sequence[Gap], metadata: dict[str, Any]) -> None:
+    if not gaps:
+        path.unlink(missing_ok=True)
+        return
+    features = [gap.to_feature() for gap in gaps]
+    whole = {"type": "FeatureCollection", "metadata": metadata, "features": features}
+    with _appearing_whole(path) as unfinished:
+        unfinished.write_text(_dump(whole) + "\n", encoding="utf-8")
+
+
+def _add_gaps_layer(path: Path, gaps: Sequence[Gap]) -> None:
+    pyogrio.raw.write(
+        str(path),
+        geometry=np.array([gap.outline.wkb for gap in gaps], dtype=object),
+        field_data=[np.array([gap.reason for gap in gaps], dtype=object)],
+        fields=np.array(["reason"], dtype=object),
+        layer=GAPS_LAYER,
+        geometry_type="Unknown",
+        crs="EPSG:4326",
+        append=True,
+    )
 
 
 @contextmanager
@@ -336,6 +389,8 @@ def _columns(found: list[Footprint], metadata: dict[str, Any]) -> Columns:
     columns["area_m2"] = np.array([one.area_m2 for one in found], np.float64)
     columns["model"] = np.array([one.model for one in found], dtype=object)
     columns["clipped"] = np.array([one.clipped for one in found], np.bool_)
+    doubts = [one.unclassified_because for one in found]
+    columns["unclassified_because"] = np.array(doubts, dtype=object)
     columns["source"] = np.array([one.source for one in found], dtype=object)
     if "outlines" in metadata:
         known = [one.known for one in found]

@@ -16,7 +16,8 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from detection.before import BeforeImage, BeforeScene, PairShift, open_before
-from detection.detector import BoxGrader, Detector, TileDetections
+from detection.calibration import EVEN, weighed
+from detection.detector import BoxGrader, Detector, TileDetections, calibrated
 from detection.errors import EmptyImage, ModelUnavailable, UnreadableRaster
 from detection.footprints import (
     Candidate,
@@ -28,7 +29,7 @@ from detection.footprints import (
     trace,
 )
 from detection.georef import GeoTile
-from detection.grades import MODEL_GRADES
+from detection.grades import MODEL_GRADES, Doubt, Grade
 from detection.judging import Judgement, KnownGround, Look, Pixels, judge, missed_outlines
 from detection.merging import Merged, merge_rows
 from detection.outlines.book import Book, Reason, open_book
@@ -277,7 +278,7 @@ def _detect(
             on_tile(done, total)
 
     batches = [batch for batch in batches if batch]
-    look = _look(files, plan, batches, detector, tell)
+    look = _look(files, plan, batches, calibrated(detector, plan.model.calibration), tell)
     with closing(look) as results:  # threads and file end now, not when a traceback is let go of
         for result in results:
             done += 1
@@ -368,8 +369,21 @@ def _predict(
         return []
     wanted = plan.options.min_score or 0.0
     # Unsure detections are enough to tell how far known outlines lie off.
-    least = min(wanted, EVIDENCE_SCORE) if plan.outlines else wanted
+    least = min(wanted, _evidence_score(plan)) if plan.outlines else wanted
     return detector.predict(np.stack(images), min_score=least)
+
+
+def _evidence_score(plan: ScenePlan) -> float:
+    calibration = plan.model.calibration
+    return (
+        float(calibration.scores(np.array([EVIDENCE_SCORE]))[0]) if calibration else EVIDENCE_SCORE
+    )
+
+
+def _evidence(plan: ScenePlan, found: TileDetections) -> TileDetections:
+    """Detections by the model's own scores: with those it was measured how sure a shift is."""
+    calibration = plan.model.calibration
+    return replace(found, scores=calibration.raw_scores(found.scores)) if calibration else found
 
 
 def _trace_batch(plan: ScenePlan, looked: "Future[_Looked]") -> list[TileResult]:
@@ -399,12 +413,16 @@ def _trace_tile(
     plan: ScenePlan, pixels: _TilePixels, found: TileDetections, known: Judgement | None
 ) -> list[Candidate]:
     """Outlines of what was detected; beside known outlines only if that was asked for."""
-    if pixels.valid is None or (plan.outlines and not plan.outlines.also_detect):
+    if (
+        pixels.image is None
+        or pixels.valid is None
+        or (plan.outlines and not plan.outlines.also_detect)
+    ):
         return []
     if known is not None:
         found = found.at_least(plan.options.min_score or 0.0)
     tile = plan.layout.tile(pixels.index)
-    return trace(found, tile, pixels.valid, index=pixels.index)
+    return trace(found, tile, pixels.image, pixels.valid, index=pixels.index)
 
 
 # --- judging known outlines
@@ -435,8 +453,8 @@ def _judges(
         detections = iter(found)
         for tile in pixels:
             if tile.image is not None and tile.valid is not None:
-                place = plan.layout.tile(tile.index)
-                looks.append(Look(place, tile.index, tile.image, tile.valid, next(detections)))
+                place, evidence = plan.layout.tile(tile.index), _evidence(plan, next(detections))
+                looks.append(Look(place, tile.index, tile.image, tile.valid, evidence))
             else:
                 reasons[tile.index] = _REASONS[tile.outcome]
         judged = judge(plan, detector, book, looks, read)
@@ -461,6 +479,8 @@ def _count(plan: ScenePlan, tiles: list[TileResult]) -> TileCounts:
         tuple(_bounds(outline) for outline in lonlat_outlines(plan.layout, missed)),
         sum((_count_outlines(tile) for tile in tiles), OutlineCounts()),
         tuple(tile.before for tile in tiles if tile.before),
+        tuple(missed),
+        tuple(tile.index for tile in tiles if tile.outcome == "empty"),
     )
 
 
@@ -593,20 +613,34 @@ class _Locator:
         known: KnownAs | None = None,
     ) -> Footprint:
         """A building in the scene's CRS and in rounded degrees; its ``name`` is its own."""
-        likeliest = said.probabilities.index(max(said.probabilities))
+        chosen, doubt = self._choose(said)
         return Footprint(
             id=uuid5(IDENTITY, f"{self.plan.run_sha256} {name}"),
             outline=ground,
             lonlat=lonlat,
-            grade=MODEL_GRADES[likeliest],
+            grade=Grade.UNCLASSIFIED if doubt else MODEL_GRADES[chosen],
             score=said.score,
-            grade_score=said.probabilities[likeliest],
+            grade_score=said.probabilities[chosen],
             probabilities=said.probabilities,
             area_m2=round(abs(area_m2), 1),
             clipped=said.clipped,
             model=self.plan.model.label,
             known=known,
+            unclassified_because=doubt,
         )
+
+    def _choose(self, said: Merged | Judged) -> tuple[int, Doubt | None]:
+        """The grade to report, and why it must not be.
+
+        It is the likeliest, or for a calibrated model the weightiest. What decides is what is
+        stored, rounded as it is: whoever reads the output can follow it.
+        """
+        calibration = self.plan.model.calibration
+        weight = calibration.weight if calibration else EVEN
+        (shares,) = weighed(np.array([said.probabilities]), weight)
+        second, first = np.sort(shares)[-2:]
+        is_tie = bool(first - second < self.plan.options.grade_margin)
+        return int(shares.argmax()), said.hidden or ("near_tie" if is_tie else None)
 
     def _to_lonlat(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         ground = self.plan.grid.to_ground(pixels)

@@ -18,6 +18,7 @@ from shapely.geometry import MultiPolygon, Polygon, mapping
 from shapely.geometry.base import BaseGeometry
 
 from detection.before import BeforePlan, BeforeScene, Pixels, plan_before
+from detection.calibration import Calibration
 from detection.detector import ModelSpec
 from detection.errors import EmptyImage, UnreadableRaster, WrongModel
 from detection.footprints import cut_at_antimeridian
@@ -32,6 +33,7 @@ from detection.tiling import Shard, TileLayout, runs_of, split_batches
 NATIVE_SCALE = 1.15
 FAST_COARSER = 1.4  # the largest change of scale that models are trained with
 OVERLAP_PX = 128
+GRADE_MARGIN = 0.02
 SAMPLE_PX = 256  # side of the windows that a stretch is fitted to
 SAMPLES = 48  # windows with valid pixels are enough
 SAMPLE_TRIES = 512  # windows looked at in a scene that is nearly all nodata
@@ -53,6 +55,8 @@ class DetectionOptions:
         bands: which bands are red, green and blue; None: as the file says, else guessed.
         profile: "fast" looks at fewer, larger pixels (``FAST_COARSER``): less work for each square
             kilometre, and small buildings are missed. Said by how much in README.md.
+        grade_margin: a building is "unclassified" where its two best grades lie nearer than this,
+            as shares of all four (weighed, if the model is calibrated); in [0, 1], 0: never.
     """
 
     tile_px: int | None = None
@@ -61,6 +65,7 @@ class DetectionOptions:
     batch_size: int | None = None
     bands: BandOrder | None = None
     profile: Profile = "normal"
+    grade_margin: float = GRADE_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,8 @@ class ScenePlan:
         options = self.describe_options()
         del options["batch_size"]  # how the work was done, not what was asked for
         parts: list[Any] = [self.scene_sha256, self.model.sha256, options]
+        if self.model.calibration:
+            parts.append(self.model.calibration.to_json())
         if self.before:
             parts.append(asdict(self.before) | {"name": ""})
         if self.outlines:  # how they are reported is not what is found
@@ -207,7 +214,7 @@ class ScenePlan:
             "scene": _grid_from_json(data["scene"]),
             "grid": _grid_from_json(data["grid"]),
             "pixel_size_m": tuple(data["pixel_size_m"]),
-            "model": ModelSpec(**data["model"]),
+            "model": _model_from_json(data["model"]),
             "options": DetectionOptions(
                 **data["options"], bands=BandOrder(**bands) if bands else None
             ),
@@ -342,7 +349,7 @@ def _find_work(
     scene: Scene, layout: TileLayout, area: BaseGeometry | None, outlines: KnownOutlines | None
 ) -> tuple[list[int], int, OutlinePlan | None]:
     """Tiles to look at, the number of those known to be empty, and the outlines to judge."""
-    wanted = _inside(layout, area)
+    wanted = tiles_inside(layout, area)
     blocks = scene.blocks_present()
     complete, size = bool(blocks.all()), scene.block_shape
 
@@ -367,6 +374,11 @@ def _write_outlines(outlines: KnownOutlines, placing: Placing) -> OutlinePlan:
     return OutlinePlan(contents, outlines.also_detect, outlines.move)
 
 
+def _model_from_json(data: dict[str, Any]) -> ModelSpec:
+    said = data.get("calibration")
+    return ModelSpec(**data | {"calibration": Calibration.from_json(said) if said else None})
+
+
 def _outlines_from_json(data: dict[str, Any] | None) -> OutlinePlan | None:
     return OutlinePlan(**data | {"contents": Contents(**data["contents"])}) if data else None
 
@@ -388,7 +400,7 @@ def _stretch_from_json(data: dict[str, Any]) -> Stretch:
     return Stretch(tuple(data["low"]), tuple(data["high"]))
 
 
-def _inside(layout: TileLayout, area: BaseGeometry | None) -> list[int]:
+def tiles_inside(layout: TileLayout, area: BaseGeometry | None) -> list[int]:
     """Numbers of the tiles that meet the area."""
     indexes = range(layout.tile_count)
     if area is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from detection.before import PairShift
 from detection.footprints import Candidate, Side
+from detection.grades import Hidden
 from detection.outlines.book import Reason
 from detection.outlines.offsets import BlockShift
 from detection.tiling import Shard
@@ -27,12 +28,15 @@ class Judged:
         score: that there is a building, in [0, 1].
         probabilities: one per grade of ``MODEL_GRADES``.
         clipped: part of it lies outside the image or under nodata, or at an edge of either.
+        hidden: by what, if its grade cannot be told. What lies by less than half on pixels of the
+            image is not judged at all, so only a cloud hides.
     """
 
     number: int
     score: float
     probabilities: tuple[float, ...]
     clipped: bool
+    hidden: Hidden | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class TileCounts:
         not_analysed: where the file is damaged: west, south, east, north of each, in degrees.
         outlines: what became of the known outlines in them.
         before: how the image before was laid under each tile that was read; none without one.
+        damaged_tiles: numbers of the tiles in ``not_analysed``.
+        empty_tiles: numbers of those of the ``empty`` ones that had to be read to know it.
     """
 
     read: int = 0
@@ -72,6 +78,8 @@ class TileCounts:
     not_analysed: tuple[Bounds, ...] = ()
     outlines: OutlineCounts = OutlineCounts()
     before: tuple[PairShift, ...] = ()
+    damaged_tiles: tuple[int, ...] = ()
+    empty_tiles: tuple[int, ...] = ()
 
     @property
     def without_before(self) -> int:
@@ -85,6 +93,8 @@ class TileCounts:
             self.not_analysed + other.not_analysed,
             self.outlines + other.outlines,
             self.before + other.before,
+            self.damaged_tiles + other.damaged_tiles,
+            self.empty_tiles + other.empty_tiles,
         )
 
 
@@ -149,10 +159,18 @@ class ShardResult:
         missed = tuple(tuple(bounds) for bounds in counts.pop("not_analysed"))
         outlines = _outline_counts_from_json(counts.pop("outlines"))
         before = tuple(PairShift(**shift) for shift in counts.pop("before"))
+        damaged, empty = (tuple(counts.pop(name)) for name in ("damaged_tiles", "empty_tiles"))
         return cls(
             Shard(**read["shard"]),
             tuple(_tile_from_json(*tile) for tile in read["tiles"]),
-            TileCounts(**counts, not_analysed=missed, outlines=outlines, before=before),
+            TileCounts(
+                **counts,
+                not_analysed=missed,
+                outlines=outlines,
+                before=before,
+                damaged_tiles=damaged,
+                empty_tiles=empty,
+            ),
         )
 
 
@@ -166,7 +184,9 @@ def _outline_counts_from_json(data: dict[str, Any]) -> OutlineCounts:
 
 def _tile_to_json(tile: TileResult) -> list[Any]:
     candidates = [_candidate_to_json(one) for one in tile.candidates]
-    judged = [[one.number, one.score, one.probabilities, one.clipped] for one in tile.judged]
+    judged = [
+        [one.number, one.score, one.probabilities, one.clipped, one.hidden] for one in tile.judged
+    ]
     shift = asdict(tile.shift) if tile.shift else None
     before = asdict(tile.before) if tile.before else None
     return [tile.index, tile.outcome, candidates, judged, tile.missed, shift, before]
@@ -185,7 +205,7 @@ def _tile_from_json(  # noqa: PLR0913, PLR0917 (as they lie in the list)
         index,
         outcome,
         tuple(_candidate_from_json(index, one) for one in candidates),
-        tuple(Judged(n, score, tuple(grades), clipped) for n, score, grades, clipped in judged),
+        tuple(Judged(n, score, tuple(grades), *seen) for n, score, grades, *seen in judged),
         tuple((number, reason) for number, reason in missed),
         BlockShift(**shift) if shift else None,
         PairShift(**before) if before else None,
@@ -199,10 +219,11 @@ def _candidate_to_json(candidate: Candidate) -> list[Any]:
         candidate.probabilities,
         int(candidate.sides),
         candidate.at_border,
+        candidate.hidden,
     ]
 
 
 def _candidate_from_json(tile: int, data: list[Any]) -> Candidate:
-    corners, score, probabilities, sides, at_border = data
+    corners, score, probabilities, sides, *seen = data
     outline = np.array(corners, np.int32).reshape(-1, 2)
-    return Candidate(tile, outline, score, tuple(probabilities), Side(sides), at_border)
+    return Candidate(tile, outline, score, tuple(probabilities), Side(sides), *seen)

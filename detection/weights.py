@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from detection.calibration import Calibration
 from detection.detector import ModelSpec
 from detection.errors import ModelUnavailable
 
@@ -68,9 +69,20 @@ def read_spec(folder: Path) -> ModelSpec:
             tile_px=int(card["tile_px"]),
             operating_score=float(card["operating_score"]),
             licence=str(card["licence"]),
+            calibration=calibration_of(card),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnavailable(f"{folder.name}: card: {error!r}") from error
+
+
+def calibration_of(card: dict[str, Any]) -> Calibration | None:
+    """The calibration that a card carries; None: it has none.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    data = card.get("calibration")
+    return None if data is None else Calibration.from_json(data)
 
 
 def read_weights(folder: Path) -> bytes:

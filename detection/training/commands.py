@@ -1,4 +1,4 @@
-"""The commands that teach and judge models: ``train``, ``evaluate``, ``synthesize``."""
+"""The commands that teach and judge models, and ``synthesize``, which makes towns for both."""
 
 import argparse
 import json
@@ -39,8 +39,13 @@ PHOTOGRAPHS: dict[str, Photographs] = {"coco": "coco", "imagenet": "imagenet"}
 
 
 def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
-    """Say what one of the three commands takes."""
-    {"train": _add_train, "evaluate": _add_evaluate, "synthesize": _add_synthesize}[name](parser)
+    """Say what one of the commands takes."""
+    {
+        "train": _add_train,
+        "calibrate": _add_calibrate,
+        "evaluate": _add_evaluate,
+        "synthesize": _add_synthesize,
+    }[name](parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -290,6 +295,56 @@ def _scored(args: argparse.Namespace, folder: Path) -> "Evaluation":
             options=DetectionOptions(profile=args.profile),
             on_scene=lambda done, _: _advance(bar, done),
         )
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    _add_labels(parser)
+    parser.add_argument("--model", type=Path, required=True, help="model folder; its card changes")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    _add_backend(parser)
+    parser.add_argument(
+        "--fitted-on",
+        metavar="WORDS",
+        help="what the labelled images are, for the card; the names of their folders unless given",
+    )
+    parser.add_argument(
+        "--likeliest",
+        action="store_true",
+        help="report the likeliest grade; else the one that the network favours, which learned "
+        "that missing a rare grade costs more",
+    )
+    parser.set_defaults(act=_calibrate)
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from detection.backends import load_detector
+    from detection.training.calibrate import calibrate
+    from detection.training.report import to_calibration, write_calibration
+
+    folder = find_model(args.model)
+    spec = read_spec(folder)
+    scenes = _labelled(args, spec.pixel_size_m, pairs=spec.input_kind == "before_after")
+    detector = load_detector(folder, device=args.device, engine=args.backend)
+    with tqdm(total=len(scenes), unit="scene", disable=None, leave=False) as bar:
+        found = calibrate(
+            detector,
+            scenes,
+            likeliest=args.likeliest,
+            on_scene=lambda done, _: _advance(bar, done),
+        )
+    print(to_calibration(spec.label, found))
+    write_calibration(folder, found, fitted_on=args.fitted_on or _names(args))
+    print(
+        "The card has the calibration; its old scores are gone: run evaluate --update-card.",
+        file=sys.stderr,
+    )
+
+
+def _names(args: argparse.Namespace) -> str:
+    """The labelled folders that were asked for, in a few words."""
+    folders = [*args.xbd, *args.masks, *args.outlines, *args.chips]
+    names = ", ".join("/".join(folder.resolve().parts[-2:]) for folder in folders)
+    return f"{names} ({args.split})" if args.split else names
 
 
 def _operating_score(words: str) -> float:

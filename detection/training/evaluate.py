@@ -19,10 +19,11 @@ from shapely.geometry.base import BaseGeometry
 from detection.detector import Detector
 from detection.errors import BadLabels, EmptyImage
 from detection.footprints import Footprint
-from detection.grades import MODEL_GRADES
+from detection.grades import MODEL_GRADES, Grade
 from detection.pipeline import BeforeScene, DetectionOptions, KnownOutlines, detect_scene
 from detection.training.chips import IGNORED_GRADE, Chip, ChipSource
 from detection.training.metrics import (
+    GRADES,
     Drawn,
     Found,
     Matches,
@@ -34,6 +35,7 @@ from detection.training.metrics import (
     match,
     summarise,
 )
+from detection.training.reliability import Reliability, reliabilities
 
 OnScene = Callable[[int, int], None]  # scenes done, scenes in all; may raise Cancelled
 
@@ -54,20 +56,35 @@ class Evaluation:
         reports: by event, and for ``ALL`` together.
         outlines_given: the model was told where the buildings are, and only graded them.
         counts: what each scene was scored from, in the order of the scenes.
+        reliability: how far probabilities can be believed, by event and name; see
+            ``detection.training.reliability``.
+        is_calibrated: the probabilities went through the model's calibration.
     """
 
     model: str
     operating_score: float
     reports: dict[str, Report]
     outlines_given: bool = False
+    reliability: dict[str, dict[str, Reliability]] = field(default_factory=dict)
+    is_calibrated: bool = False
     counts: tuple[SceneCounts, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """One scene after detection; its image is gone."""
+class Seen:
+    """One scene after detection; its image is gone.
+
+    Attributes:
+        event: the scene's.
+        cluster: the scene's.
+        drawn: shape (H, W); 0 for background, else 1 to 4 for the grades.
+        known: shape (H, W); False where nothing is known.
+        found: in the scene's own pixels.
+        matches: of what was found with what was drawn.
+    """
 
     event: str
+    cluster: str
     drawn: NDArray[np.uint8]
     known: NDArray[np.bool_]
     found: Found
@@ -104,7 +121,7 @@ def evaluate(
         raise BadLabels("no scenes to evaluate on")
     seen = []
     for done, source in enumerate(scenes, start=1):
-        seen.append(_look(detector, source.load(), options, outlines_given=outlines_given))
+        seen.append(look(detector, source.load(), options, outlines_given=outlines_given))
         if on_scene:
             on_scene(done, len(scenes))
     score = detector.spec.operating_score if operating_score is None else operating_score
@@ -115,8 +132,20 @@ def evaluate(
     events = sorted({event for event, _ in counts})
     reports = {event: summarise([c for e, c in counts if e == event]) for event in events}
     reports[ALL] = summarise([c for _, c in counts])
-    each = tuple(one for _, one in counts)
-    return Evaluation(detector.spec.label, score, reports, outlines_given, each)
+    groups = {event: [s.matches for s in seen if s.event == event] for event in events}
+    groups[ALL] = [one.matches for one in seen]
+    return Evaluation(
+        model=detector.spec.label,
+        operating_score=score,
+        reports=reports,
+        outlines_given=outlines_given,
+        reliability={
+            name: reliabilities(group, score, outlines_given=outlines_given)
+            for name, group in groups.items()
+        },
+        is_calibrated=detector.spec.calibration is not None,
+        counts=tuple(one for _, one in counts),
+    )
 
 
 def detect_chip(
@@ -222,9 +251,14 @@ def _in_chip(found: Sequence[Footprint], chip: Chip) -> Found:
     shift = [back.a, back.b, back.d, back.e, back.c, back.f]
     return Found(
         [affine_transform(footprint.outline, shift) for footprint in found],
-        np.array([MODEL_GRADES.index(f.grade) for f in found], np.int8),
+        np.array([_number(f.grade) for f in found], np.int8),
         np.array([f.score for f in found], np.float64),
+        np.array([f.probabilities for f in found], np.float64).reshape(-1, GRADES),
     )
+
+
+def _number(grade: Grade) -> int:
+    return GRADES if grade is Grade.UNCLASSIFIED else MODEL_GRADES.index(grade)
 
 
 def drawn_of(chip: Chip) -> Drawn:
@@ -242,20 +276,31 @@ def drawn_of(chip: Chip) -> Drawn:
     )
 
 
-def _look(
-    detector: Detector, chip: Chip, options: DetectionOptions, *, outlines_given: bool
-) -> _Seen:
+def look(
+    detector: Detector,
+    chip: Chip,
+    options: DetectionOptions = DetectionOptions(),  # noqa: B008 (frozen)
+    *,
+    outlines_given: bool = False,
+) -> Seen:
+    """Detect in one chip, or grade its drawn buildings, and match that with what was drawn.
+
+    Raises:
+        BadLabels: labels do not tell touching buildings apart, or an image before is missing.
+    """
     if chip.semantic:
         raise BadLabels(f"{chip.name}: touching buildings are not told apart")
     drawn = drawn_of(chip)
     if outlines_given:
         found = grade_chip(detector, chip, drawn.outlines, options)
     else:
-        found = detect_chip(detector, chip, min_score=LEAST_SCORE, options=options)
+        least = _least_score(detector)
+        found = detect_chip(detector, chip, min_score=least, options=options)
     grades = np.concatenate([[0], np.maximum(chip.grades.astype(int) + 1, 0)])
     ungraded = np.concatenate([[False], chip.grades < 0])[chip.instances]
-    return _Seen(
+    return Seen(
         event=chip.event,
+        cluster=chip.cluster,
         drawn=grades[chip.instances].astype(np.uint8),
         known=~(chip.ignore | ungraded),
         found=found,
@@ -263,14 +308,20 @@ def _look(
     )
 
 
-def _count(seen: _Seen, operating_score: float) -> SceneCounts:
+def _least_score(detector: Detector) -> float:
+    """The score down to which detections count; the same ones whether calibrated or not."""
+    calibration = detector.spec.calibration
+    return float(calibration.scores(np.array([LEAST_SCORE]))[0]) if calibration else LEAST_SCORE
+
+
+def _count(seen: Seen, operating_score: float) -> SceneCounts:
     painted = _paint(seen.found, operating_score, seen.drawn.shape)
     pixels: PixelCounts = count_pixels(painted, painted, seen.drawn, seen.known)
     return SceneCounts.of(seen.matches, pixels, operating_score)
 
 
 def _paint(found: Found, operating_score: float, size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Found buildings as an xView2 picture: 0, or 1 to 4; the surest is on top."""
+    """Found buildings as an xView2 picture: 0, or 1 to 4, 5 for no grade; the surest on top."""
     order = [int(i) for i in np.argsort(found.scores) if found.scores[i] >= operating_score]
     if not order:
         return np.zeros(size, np.uint8)

@@ -21,6 +21,7 @@ MATCH_IOU = 0.5
 RECALL_STEPS: Floats = np.linspace(0.0, 1.0, 101)
 GRADES = len(MODEL_GRADES)
 UNKNOWN = -1  # the grade of a drawn building of which only that is known
+UNCLASSIFIED = GRADES + 1  # column of a confusion; "missed" is the one before
 SCORE_NAMES = (
     "building_ap50",
     "building_precision",
@@ -59,13 +60,16 @@ class Found:
 
     Attributes:
         outlines: one geometry per building.
-        grades: shape (N,); index into ``MODEL_GRADES``.
+        grades: shape (N,); index into ``MODEL_GRADES``, or ``GRADES`` where the grade could not be
+            told ("unclassified").
         scores: shape (N,); that it is a building.
+        probabilities: shape (N, 4); of the grades.
     """
 
     outlines: Sequence[BaseGeometry]
     grades: NDArray[np.int8]
     scores: Floats
+    probabilities: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Matches:
         partner: shape (N,); number of the drawn building, or -1.
         excused: shape (N,); True for what lies in ignored places and matches nothing.
         drawn_grades: shape (M,).
+        probabilities: shape (N, 4).
     """
 
     scores: Floats
@@ -85,6 +90,7 @@ class Matches:
     partner: NDArray[np.int64]
     excused: NDArray[np.bool_]
     drawn_grades: NDArray[np.int8]
+    probabilities: Floats
 
 
 def match(drawn: Drawn, found: Found, *, iou: float = MATCH_IOU) -> Matches:
@@ -105,7 +111,12 @@ def match(drawn: Drawn, found: Found, *, iou: float = MATCH_IOU) -> Matches:
     outlines = np.array([found.outlines[int(index)] for index in order], dtype=object)
     excused = _mostly_inside(outlines, drawn.ignored) & (partner < 0)
     return Matches(
-        found.scores[order], found.grades[order], partner, excused, np.asarray(drawn.grades)
+        found.scores[order],
+        found.grades[order],
+        partner,
+        excused,
+        np.asarray(drawn.grades),
+        found.probabilities[order],
     )
 
 
@@ -191,8 +202,10 @@ class SceneCounts:
 
     Attributes:
         matches: object by object.
-        confusion: shape (5, 5), above the operating score: rows are the drawn grades and "none
-            there", columns the found grades and "missed".
+        confusion: shape (5, 6), above the operating score: rows are the drawn grades and "none
+            there", columns the found grades, "missed" and "unclassified". A building found without
+            a grade is a building found; it is not damaged, and of no grade: whoever acts on grades
+            alone would miss it, so it counts as if its grade had been missed.
         buildings: true positives, false positives, false negatives, grade ignored.
         damaged: the same for "damaged or not".
         pixels: for the xView2 score.
@@ -218,12 +231,13 @@ class SceneCounts:
 def _confusion(matches: Matches, above: NDArray[np.bool_], hit: NDArray[np.bool_]) -> Floats:
     truth = matches.drawn_grades.astype(np.int64)
     said = matches.found_grades.astype(np.int64)
+    said = np.where(said == GRADES, UNCLASSIFIED, said)
     met = np.zeros(len(truth), bool)
     met[matches.partner[hit]] = True
     missed, false = truth[~met], said[above & ~hit]
     rows = np.concatenate([truth[matches.partner[hit]], missed, np.full(len(false), GRADES)])
     cols = np.concatenate([said[hit], np.full(len(missed), GRADES), false])
-    table = np.zeros((GRADES + 1, GRADES + 1))
+    table = np.zeros((GRADES + 1, UNCLASSIFIED + 1))
     np.add.at(table, (rows[rows >= 0], cols[rows >= 0]), 1.0)
     return table
 

@@ -6,9 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detection.grades import MODEL_GRADES
+from detection.grades import MODEL_GRADES, Grade
+from detection.training.calibrate import Fitted
 from detection.training.evaluate import ALL, Evaluation
 from detection.training.metrics import SCORE_NAMES, Report, Score, differences
+from detection.training.reliability import (
+    BINS,
+    BUILDING,
+    DAMAGED,
+    LIKELIEST,
+    REPORTED,
+    Reliability,
+)
 from detection.weights import read_card, write_card
 
 if TYPE_CHECKING:
@@ -35,6 +44,15 @@ WORDS = {
     "xview2_major_damage": "xView2 major damage",
     "xview2_destroyed": "xView2 destroyed",
 }
+GRADE_WORDS = [grade.value for grade in MODEL_GRADES]
+FOUND_WORDS = [*GRADE_WORDS, "missed", Grade.UNCLASSIFIED.value]
+DRAWN_WORDS = [*GRADE_WORDS, "none there"]
+RELIABILITY_WORDS = {
+    BUILDING: "Building score",
+    LIKELIEST: "Likeliest grade",
+    REPORTED: "Reported grade",
+    DAMAGED: "Damaged or not",
+}
 LIMITS = (
     "A preliminary analysis, not validated in the field: never the only ground for a decision "
     "about people, aid or money.",
@@ -55,7 +73,11 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "model": evaluation.model,
         "operating_score": evaluation.operating_score,
         "outlines_given": evaluation.outlines_given,
-        "events": {name: _report(report) for name, report in evaluation.reports.items()},
+        "calibrated": evaluation.is_calibrated,
+        "events": {
+            name: _report(report, evaluation.reliability.get(name, {}))
+            for name, report in evaluation.reports.items()
+        },
     }
 
 
@@ -75,7 +97,26 @@ def to_table(evaluation: Evaluation) -> str:
         title = f"{evaluation.model}, told where the buildings are: only the grades are its own"
     note = "In brackets: 90 % interval over scenes. All but AP50 at the operating score."
     confusion = _confusion_text(evaluation.reports[ALL])
-    return "\n".join([title, "", *_aligned([head, *lines]), "", *confusion, "", note])
+    table = [title, "", *_aligned([head, *lines]), "", *confusion, "", note]
+    return "\n".join([*table, "", *_reliability_text(evaluation)])
+
+
+def _reliability_text(evaluation: Evaluation) -> list[str]:
+    """The expected calibration errors, per event, with how many answers each was counted over."""
+    names = list(evaluation.reliability)
+    rows = [["Expected calibration error", *names]]
+    for key, words in RELIABILITY_WORDS.items():
+        cells = [_error_cell(evaluation.reliability[name].get(key)) for name in names]
+        rows.append([words, *cells])
+    state = "calibrated" if evaluation.is_calibrated else "not calibrated"
+    note = f"{BINS} bins, at the operating score; in brackets: answers. The model is {state}."
+    return [*_aligned(rows), "", note]
+
+
+def _error_cell(found: Reliability | None) -> str:
+    if found is None or found.ece is None:
+        return "-"
+    return f"{found.ece:.3f} ({found.count})"
 
 
 def to_difference(evaluation: Evaluation, other: Evaluation) -> str:
@@ -112,6 +153,56 @@ def update_card(folder: Path, evaluation: Evaluation, *, data: str) -> None:
     (folder / MARKDOWN).write_text(card_markdown(card), encoding="utf-8")
 
 
+def to_calibration(model: str, found: Fitted) -> str:
+    """What a calibration is, and what it is worth, as text."""
+    c = found.calibration
+    lines = [
+        f"{model}, {found.scenes} scenes",
+        "",
+        f"Building score: log-odds times {c.slope:.3f}, plus {c.offset:+.3f}; "
+        f"operating score {found.operating_score:.4f}",
+        f"Grades: temperature {c.temperature:.3f}, bias {_numbers(c.bias)}; "
+        f"chosen by weights {_numbers(c.weight)}",
+        "",
+        "Expected calibration error, of what is reported; in brackets: answers",
+    ]
+    for words, by_event in (
+        ("as the network says", found.before),
+        ("calibrated, by 5-fold cross-fitting", found.crossed),
+        ("calibrated without the event", found.left_out),
+    ):
+        rows = [["", *by_event]]
+        for key, name in RELIABILITY_WORDS.items():
+            rows.append([name, *(_error_cell(one.get(key)) for one in by_event.values())])
+        lines += ["", words, *_aligned(rows)] if by_event else []
+    return "\n".join(lines)
+
+
+def write_calibration(folder: Path, found: Fitted, *, fitted_on: str) -> None:
+    """Write a calibration into a model's card, and the operating score that belongs to it.
+
+    Scores in the card were counted at the old operating score with the old probabilities: they are
+    taken out, until ``update_card`` puts in new ones.
+
+    Args:
+        folder: the model folder; its card must exist.
+        found: the calibration.
+        fitted_on: which labelled images, in a few words.
+
+    Raises:
+        ModelUnavailable: there is no card.
+    """
+    card = read_card(folder)
+    card |= {"operating_score": found.operating_score, "calibration": found.to_json(fitted_on)}
+    card.pop("scores", None)
+    write_card(folder, card)
+    (folder / MARKDOWN).write_text(card_markdown(card), encoding="utf-8")
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
+
+
 def card_markdown(card: dict[str, Any]) -> str:
     """A model card for people, made from the one for programs."""
     kind = "one image, after the disaster" if card["input_kind"] == "after" else "before and after"
@@ -123,6 +214,7 @@ def card_markdown(card: dict[str, Any]) -> str:
         f"- Weights: SHA-256 `{card['sha256']}`, licence {card['licence']}",
         f"- Operating score: {card['operating_score']} (buildings below it are not reported)",
         f"- Made: {card.get('created', 'unknown')}",
+        f"- Calibrated: {_calibrated_words(card)}",
         "",
         "## Learned from",
         "",
@@ -138,15 +230,48 @@ def card_markdown(card: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _calibrated_words(card: dict[str, Any]) -> str:
+    found = card.get("calibration")
+    if not found:
+        return "no; its scores and probabilities are the network's own"
+    words = f"on {found.get('fitted_on', 'unknown')} ({found.get('fitted_at', 'unknown')})"
+    parent = found.get("inherited_from")
+    return f"{words}, for {parent}, from which it was taught" if parent else words
+
+
 def draw_page(evaluation: Evaluation, path: Path) -> None:
     """Draw scores with their intervals, and the confusion matrix, as a PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 7), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    figure = Figure(figsize=(13, 11), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[3, 2])[:, 0]
+    left, right = top.subplots(1, 2, width_ratios=[3, 2])
     _draw_bars(left, evaluation)
     _draw_confusion(right, evaluation.reports[ALL])
+    believed = evaluation.reliability.get(ALL, {})
+    if believed:
+        for axes, (name, found) in zip(
+            bottom.subplots(1, len(believed), squeeze=False)[0], believed.items(), strict=True
+        ):
+            _draw_reliability(axes, RELIABILITY_WORDS[name], found)
     figure.savefig(path, dpi=110)
+
+
+def _draw_reliability(axes: "Axes", words: str, found: Reliability) -> None:
+    """How often answers were right (height) by how sure they were; grey: how many there are."""
+    most = max(1, *found.counts)
+    places = [(number + 0.5) / BINS for number in range(BINS)]
+    axes.bar(places, [count / most for count in found.counts], 0.9 / BINS, color="0.88")
+    points = [
+        (said, was)
+        for said, was in zip(found.confidence, found.right, strict=True)
+        if said is not None and was is not None
+    ]
+    axes.plot([0, 1], [0, 1], color="0.5", linewidth=1, linestyle=":")
+    axes.plot([said for said, _ in points], [was for _, was in points], "o-", markersize=4)
+    error = "-" if found.ece is None else f"{found.ece:.3f}"
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="said", ylabel="was so")
+    axes.set_title(f"{words}: calibration error {error}\n{found.count} answers")
 
 
 def _draw_bars(axes: "Axes", evaluation: Evaluation) -> None:
@@ -170,9 +295,9 @@ def _draw_bars(axes: "Axes", evaluation: Evaluation) -> None:
 def _draw_confusion(axes: "Axes", report: Report) -> None:
     shares = [[cell / max(1, sum(row)) for cell in row] for row in report.confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    words = [grade.value.replace("_", " ") for grade in MODEL_GRADES]
-    axes.set_xticks(range(5), [*words, "missed"], rotation=40, ha="right")
-    axes.set_yticks(range(5), [*words, "none there"])
+    columns, rows = ([word.replace("_", " ") for word in w] for w in (FOUND_WORDS, DRAWN_WORDS))
+    axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
     for y, counts in enumerate(report.confusion):
         for x, count in enumerate(counts):
             dark = shares[y][x] > 0.5
@@ -182,7 +307,7 @@ def _draw_confusion(axes: "Axes", report: Report) -> None:
     axes.set_title("Buildings, all events")
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: Report, believed: dict[str, Reliability]) -> dict[str, Any]:
     return {
         "scenes": report.scenes,
         "buildings": report.buildings,
@@ -194,6 +319,18 @@ def _report(report: Report) -> dict[str, Any]:
             for name, score in report.scores.items()
         },
         "confusion": [list(row) for row in report.confusion],
+        "reliability": {name: _reliability_json(one) for name, one in believed.items()},
+    }
+
+
+def _reliability_json(found: Reliability) -> dict[str, Any]:
+    return {
+        "answers": found.count,
+        "ece": _rounded(found.ece),
+        "bins": [
+            {"answers": count, "confidence": _rounded(said), "right": _rounded(was)}
+            for count, said, was in zip(found.counts, found.confidence, found.right, strict=True)
+        ],
     }
 
 
@@ -221,11 +358,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _confusion_text(report: Report) -> list[str]:
-    words = [grade.value for grade in MODEL_GRADES]
-    rows = [["drawn \\ found", *words, "missed"]]
-    for name, counts in zip([*words, "none there"], report.confusion, strict=True):
+    rows = [["drawn \\ found", *FOUND_WORDS]]
+    for name, counts in zip(DRAWN_WORDS, report.confusion, strict=True):
         rows.append([name, *(str(count) for count in counts)])
-    rows[-1][-1] = "-"
+    rows[-1][FOUND_WORDS.index("missed") + 1] = "-"
     return _aligned(rows)
 
 
@@ -266,9 +402,22 @@ def _score_lines(scores: dict[str, Any] | None) -> list[str]:
     for name in SCORE_NAMES:
         cells = [_cell(Score(**report["scores"][name])) for report in events.values()]
         lines.append(f"| {WORDS[name]} | " + " | ".join(cells) + " |")
-    words = [grade.value for grade in MODEL_GRADES]
+    lines += _reliability_lines(events)
     lines += ["", "All events, drawn (rows) against found (columns):", ""]
-    lines += ["| | " + " | ".join([*words, "missed"]) + " |", "|---" * 6 + "|"]
-    for name, row in zip([*words, "none there"], events[ALL]["confusion"], strict=True):
+    columns = FOUND_WORDS[: len(events[ALL]["confusion"][0])]  # older cards know no unclassified
+    lines += ["| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for name, row in zip(DRAWN_WORDS, events[ALL]["confusion"], strict=True):
         lines.append(f"| {name} | " + " | ".join(str(count) for count in row) + " |")
+    return lines
+
+
+def _reliability_lines(events: dict[str, Any]) -> list[str]:
+    """The expected calibration errors, as more rows of the table of scores."""
+    if not all("reliability" in report for report in events.values()):
+        return []
+    lines = []
+    for key, words in RELIABILITY_WORDS.items():
+        errors = [report["reliability"].get(key, {}).get("ece") for report in events.values()]
+        cells = ["-" if error is None else f"{error:.3f}" for error in errors]
+        lines.append(f"| Expected calibration error: {words.lower()} | " + " | ".join(cells) + " |")
     return lines

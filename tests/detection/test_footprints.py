@@ -43,7 +43,12 @@ def outlines(
     tile: GeoTile, *found: tuple[tuple[float, ...], NDArray[np.float32]]
 ) -> list[Candidate]:
     valid = np.ones((tile.height, tile.width), np.bool_)
-    return trace(detections(*found), tile, valid, index=7)
+    return trace(detections(*found), tile, ground(valid), valid, index=7)
+
+
+def ground(valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Dark, as under clear air."""
+    return np.full((3, *valid.shape), 40, np.uint8)
 
 
 @settings(max_examples=25, deadline=None)
@@ -130,9 +135,8 @@ def test_nodata_beside_a_building_is_noticed() -> None:
     valid[:, 40:] = False
     full = np.ones((28, 28), np.float32)
 
-    near, far = trace(
-        detections(((20, 20, 40, 40), full), ((5, 5, 15, 15), full)), MIDDLE, valid, index=0
-    )
+    two = detections(((20, 20, 40, 40), full), ((5, 5, 15, 15), full))
+    near, far = trace(two, MIDDLE, ground(valid), valid, index=0)
 
     assert near.at_border
     assert not far.at_border

@@ -131,6 +131,7 @@ def _footprint(row: Assessment, found: footprints.Footprint) -> Footprint:
         assessment=row,
         uid=found.id,
         outline=outlines.stored(found.lonlat),
+        unclassified_because=found.unclassified_because or "",
         outline_id=found.known.outline_id if found.known else "",
         attributes=found.known.attributes if found.known else None,
         **{

@@ -61,6 +61,7 @@ class BuildingOut(Schema):
     probabilities: dict[str, float] | None
     model_grade: Grade | None
     clipped: bool
+    unclassified_because: Literal["near_tie", "edge", "nodata", "cloud"] | None
     area_m2: float
     review: ReviewState
     source: Literal["model", "analyst"]

@@ -27,6 +27,8 @@ class Footprint(models.Model):
     probabilities = models.JSONField()
     area_m2 = models.FloatField()
     clipped = models.BooleanField(default=False)
+    # why the model gave no grade (detection.grades.Doubt); "" where it gave one
+    unclassified_because = models.CharField(max_length=15, blank=True)
     outline_id = models.TextField(blank=True)  # of the known outline; "" where it was detected
     attributes = models.JSONField(null=True, blank=True)  # what its file says of it
     created_at = models.DateTimeField(auto_now_add=True)

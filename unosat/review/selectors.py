@@ -10,6 +10,7 @@ from django.contrib.gis.geos import Point, Polygon
 from django.db.models import Count, F, FloatField, IntegerField, Q, QuerySet
 from django.db.models.functions import Cast, Floor
 
+from detection.grades import Grade
 from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.errors import NotFound
@@ -99,11 +100,19 @@ def feature_properties(row: Building, model: str) -> dict[str, Any]:
         "area_m2": _area(row),
         "model": model if footprint else None,
         "clipped": footprint.clipped if footprint else False,
+        "unclassified_because": _why_no_grade(row),
         "review": row.review,
         "source": row.source,
         "version": row.version,
         **_known_as(footprint),
     }
+
+
+def _why_no_grade(row: Building) -> str | None:
+    """Why the model gave no grade, while nobody has given one since."""
+    if row.footprint is None or row.grade != Grade.UNCLASSIFIED:
+        return None
+    return row.footprint.unclassified_because or None
 
 
 def _known_as(footprint: Footprint | None) -> dict[str, Any]:
@@ -135,6 +144,7 @@ def detail(row: Building) -> dict[str, Any]:
         "probabilities": footprint.probabilities if footprint else None,
         "model_grade": footprint.grade if footprint else None,
         "clipped": footprint.clipped if footprint else False,
+        "unclassified_because": _why_no_grade(row),
         "area_m2": _area(row),
         "review": row.review,
         "source": row.source,

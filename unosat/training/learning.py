@@ -111,7 +111,11 @@ def _complete_card(lesson: Lesson, recipe: Recipe, spec: ModelSpec) -> None:
     card = weights.read_card(lesson.out)
     parent = weights.read_card(lesson.start)
     inherited = {key: parent[key] for key in ("operating_score", "licence", "tile_px")}
-    kept = {key: parent[key] for key in ("not_for", "training_data") if key in parent}
+    kept: dict[str, Any] = {
+        key: parent[key] for key in ("not_for", "training_data") if key in parent
+    }
+    if "calibration" in parent:  # the threshold is one of calibrated scores: they go together
+        kept["calibration"] = parent["calibration"] | {"inherited_from": spec.label}
     card |= inherited | kept | lesson.facts
     card |= {"parent": spec.label, "parent_sha256": spec.sha256, "recipe": asdict(recipe)}
     weights.write_card(lesson.out, card)

@@ -932,6 +932,8 @@ export interface components {
             model_grade: components["schemas"]["Grade"] | null;
             /** Clipped */
             clipped: boolean;
+            /** Unclassified Because */
+            unclassified_because: ("near_tie" | "edge" | "nodata" | "cloud") | null;
             /** Area M2 */
             area_m2: number;
             /**

@@ -105,12 +105,25 @@ function Actions({ building, session }: { building: Building; session: Session }
   );
 }
 
+const WHY_NO_GRADE = {
+  near_tie: "two grades are nearly as likely",
+  edge: "the image shows too little of it",
+  nodata: "too little of it has pixels",
+  cloud: "cloud or haze lies over it",
+};
+
 function Facts({ building }: { building: Building }) {
   return (
     <dl class="facts">
       <dt>Score</dt>
       <dd>{building.score === null ? "drawn by hand" : `${percent(building.score)} that it is a building`}</dd>
-      {building.grade_score !== null && (
+      {building.unclassified_because && (
+        <>
+          <dt>No grade because</dt>
+          <dd>{WHY_NO_GRADE[building.unclassified_because]}</dd>
+        </>
+      )}
+      {building.grade_score !== null && building.grade !== "unclassified" && (
         <>
           <dt>Grade score</dt>
           <dd>{percent(building.grade_score)}</dd>

@@ -368,6 +368,7 @@ export function createSession(page: AssessmentPage) {
     sight?.put({
       uid: draft.id, grade, outline, review: "added", source: "analyst", version: 1,
       score: null, grade_score: null, probabilities: null, model_grade: null, clipped: false,
+      unclassified_because: null,
       area_m2: areaM2(outline), updated_by: page.user, updated_at: new Date().toISOString(),
       history: [],
     });

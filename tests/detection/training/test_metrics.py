@@ -43,7 +43,8 @@ def drawn(
 
 
 def found(outlines: list[BaseGeometry], grades: list[int], scores: list[float]) -> Found:
-    return Found(outlines, np.array(grades, np.int8), np.array(scores, np.float64))
+    sure = np.eye(5)[grades, :4].reshape(-1, 4)
+    return Found(outlines, np.array(grades, np.int8), np.array(scores, np.float64), sure)
 
 
 def ten(column: int) -> BaseGeometry:
@@ -225,7 +226,7 @@ def test_minor_taken_for_destroyed_is_still_damaged_but_the_wrong_grade() -> Non
 
     assert report.scores["damaged_f1"].value == 1.0
     assert report.scores["f1_minor_damage"].value == 0.0
-    assert report.confusion[1] == (0, 0, 0, 1, 0)
+    assert report.confusion[1] == (0, 0, 0, 1, 0, 0)
 
 
 def test_a_damaged_building_called_undamaged_is_missed_but_no_false_alarm() -> None:

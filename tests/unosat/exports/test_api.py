@@ -76,6 +76,7 @@ def test_each_feature_has_what_the_engine_says_and_what_people_made_of_it(row: A
         "area_m2",
         "model",
         "clipped",
+        "unclassified_because",
         "review",
         "source",
         "version",
