@@ -308,17 +308,17 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
         help="what the labelled images are, for the card; the names of their folders unless given",
     )
     parser.add_argument(
-        "--likeliest",
-        action="store_true",
-        help="report the likeliest grade; else the one that the network favours, which learned "
-        "that missing a rare grade costs more",
+        "--lean",
+        type=_share,
+        help="which grade is reported: 1 the likeliest, 0 the one that the network favours, which "
+        "learned that missing a rare grade costs more (0.5)",
     )
     parser.set_defaults(act=_calibrate)
 
 
 def _calibrate(args: argparse.Namespace) -> None:
     from detection.backends import load_detector
-    from detection.training.calibrate import calibrate
+    from detection.training.calibrate import LEAN, calibrate
     from detection.training.report import to_calibration, write_calibration
 
     folder = find_model(args.model)
@@ -329,7 +329,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         found = calibrate(
             detector,
             scenes,
-            likeliest=args.likeliest,
+            lean=LEAN if args.lean is None else args.lean,
             on_scene=lambda done, _: _advance(bar, done),
         )
     print(to_calibration(spec.label, found))
@@ -348,12 +348,14 @@ def _names(args: argparse.Namespace) -> str:
 
 
 def _operating_score(words: str) -> float:
-    if words == CHOOSE:
-        return -1.0
-    score = float(words)
-    if not 0 <= score <= 1:
+    return -1.0 if words == CHOOSE else _share(words)
+
+
+def _share(words: str) -> float:
+    share = float(words)
+    if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{words} is not between 0 and 1")
-    return score
+    return share
 
 
 def _advance(bar: "tqdm[Never]", done: int) -> None:
