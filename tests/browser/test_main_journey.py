@@ -1,6 +1,7 @@
 """From sign-in to a better model: upload, detection, review, download, retraining."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -142,17 +143,30 @@ def _await_next(page: Page, before: str) -> None:
 def _redraw(page: Page, photograph: Any) -> None:
     uid = picked(page)
     outline = page.request.get(_api(page, f"/buildings/{uid}")).json()["outline"]
-    corner = outline["coordinates"][0][0]
+    corner, outside = _free_corner(outline["coordinates"][0])
     page.keyboard.press("e")
     page.wait_for_selector("[data-drawing=redraw]")
     page.wait_for_timeout(600)  # the map flies there
     photograph(page, "redraw")
     before = page.inner_text(".drawing p.quiet")
-    drag(page, (corner[0], corner[1]), (corner[0] + 2e-5, corner[1] + 2e-5))
+    drag(page, corner, outside)
     expect(page.locator(".drawing p.quiet")).not_to_have_text(before)
     page.click(".drawing .primary")
     page.wait_for_selector(f"[data-building='{uid}'][data-review=redrawn]")
     page.wait_for_timeout(600)  # and back
+
+
+def _free_corner(ring: list[list[float]]) -> tuple[Place, Place]:
+    """The corner farthest from its neighbours, and a place 2e-5 degrees farther out."""
+    corners = ring[:-1]
+    middle = [sum(axis) / len(corners) for axis in zip(*corners, strict=True)]
+    room = [
+        min(math.dist(corner, corners[n - 1]), math.dist(corner, ring[n + 1]))
+        for n, corner in enumerate(corners)
+    ]
+    x, y = corners[room.index(max(room))]
+    away = 2e-5 / math.dist((x, y), middle)
+    return (x, y), (x + (x - middle[0]) * away, y + (y - middle[1]) * away)
 
 
 def _add(page: Page, photograph: Any) -> None:
