@@ -44,8 +44,8 @@ with without_old_warnings():
         ROI_HEADS_REGISTRY,
         Backbone,
         build_model,
-        build_resnet_fpn_backbone,
     )
+    from detectron2.modeling.backbone.fpn import build_resnet_fpn_backbone
     from detectron2.modeling.meta_arch import GeneralizedRCNN
     from detectron2.modeling.proposal_generator import RPN
     from detectron2.modeling.roi_heads import FastRCNNOutputLayers, StandardROIHeads
