@@ -80,10 +80,12 @@ def _measure(scene: Path, model: Path, engine: str) -> dict[str, Any]:
     """Outlines in pixels of the scene; seconds without start and loading; peak memory."""
     detector = load_detector(model, device="cpu")
     detector.predict(np.zeros((1, 3, TILE_PX, TILE_PX), np.uint8), min_score=0.5)  # warm up
-    least = read_spec(model).operating_score
+    spec = read_spec(model)
+    least = spec.operating_score
     began = time.perf_counter()
     if engine == "sahi":
-        outlines = _by_sahi(scene, detector, least)
+        raw = spec.calibration.raw_score(least) if spec.calibration else least
+        outlines = _by_sahi(scene, detector, raw)  # asks the model itself, without calibration
     else:
         with rasterio.open(scene) as dataset:
             side = max(dataset.width, dataset.height)
