@@ -56,6 +56,10 @@ class Calibration:
         """Building scores as frequencies, shape (N,); the order stays."""
         return _fraction(self.slope * log_odds(raw) + self.offset)
 
+    def score(self, raw: float) -> float:
+        """One building score as a frequency."""
+        return float(self.scores(np.array([raw], np.float64))[0])
+
     def raw_scores(self, scores: Numbers) -> NDArray[np.float32]:
         """The model's own scores again, shape (N,): the inverse of ``scores``."""
         return _fraction((log_odds(scores) - self.offset) / self.slope)

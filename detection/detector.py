@@ -7,7 +7,7 @@ from typing import Literal, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.calibration import Calibration
+from detection.calibration import EVEN, Calibration
 from detection.grades import MODEL_GRADES
 
 InputKind = Literal["after", "before_after"]
@@ -44,6 +44,11 @@ class ModelSpec:
     def label(self) -> str:
         """``name@version``, as outputs carry it."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def grade_weight(self) -> tuple[float, ...]:
+        """What each grade's probability is multiplied by to choose the one to report."""
+        return self.calibration.weight if self.calibration else EVEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
 from detection.before import BeforeScene, open_before
-from detection.calibration import EVEN, weighed
+from detection.calibration import weighed
 from detection.detector import BoxGrader, Detector, calibrated
 from detection.errors import BuildingNotFound, EmptyImage, ModelUnavailable
 from detection.georef import GeoTile
@@ -110,8 +110,7 @@ def explain(
     grader = calibrated(detector, plan.model.calibration)
     assert isinstance(grader, BoxGrader)  # noqa: S101 - as the detector is
     seen = grader.grade(image[None], [box[None]])[0]
-    weight = plan.model.calibration.weight if plan.model.calibration else EVEN
-    chosen = int(weighed(seen.probabilities, weight)[0].argmax())
+    chosen = int(weighed(seen.probabilities, plan.model.grade_weight)[0].argmax())
     return Explanation(
         after=image[-3:],
         before=image[:3] if before else None,

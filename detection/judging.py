@@ -14,6 +14,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import Polygon
 
+from detection.before import Pixels
 from detection.detector import BoxGrader, BoxGrades, TileDetections
 from detection.errors import UnreadableRaster
 from detection.footprints import DECIMALS, SCENE_EDGE_PX, rounded
@@ -31,7 +32,6 @@ ROOM_OF_ITS_OWN = 1.25  # side of an outline's own window, if it is larger than 
 TILES_IN_MEMORY = 256  # a row or two of a large scene, with the outlines in it
 SLIMMEST_PX = 1.0  # a box is widened to it: nothing can be pooled from less
 
-Pixels = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 ReadWindow = Callable[[GeoTile, int, int], Pixels]  # part of the model's grid, columns, rows
 
 

@@ -15,8 +15,8 @@ from pyproj import Transformer
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from detection.before import BeforeImage, BeforeScene, PairShift, open_before
-from detection.calibration import EVEN, weighed
+from detection.before import BeforeImage, BeforeScene, PairShift, Pixels, open_before
+from detection.calibration import weighed
 from detection.detector import BoxGrader, Detector, TileDetections, calibrated
 from detection.errors import EmptyImage, ModelUnavailable, UnreadableRaster
 from detection.footprints import (
@@ -30,7 +30,7 @@ from detection.footprints import (
 )
 from detection.georef import GeoTile
 from detection.grades import MODEL_GRADES, Doubt, Grade
-from detection.judging import Judgement, KnownGround, Look, Pixels, judge, missed_outlines
+from detection.judging import Judgement, KnownGround, Look, judge, missed_outlines
 from detection.merging import Merged, merge_rows
 from detection.outlines.book import Book, Reason, open_book
 from detection.outlines.offsets import EVIDENCE_SCORE, BlockShift
@@ -375,9 +375,7 @@ def _predict(
 
 def _evidence_score(plan: ScenePlan) -> float:
     calibration = plan.model.calibration
-    return (
-        float(calibration.scores(np.array([EVIDENCE_SCORE]))[0]) if calibration else EVIDENCE_SCORE
-    )
+    return calibration.score(EVIDENCE_SCORE) if calibration else EVIDENCE_SCORE
 
 
 def _evidence(plan: ScenePlan, found: TileDetections) -> TileDetections:
@@ -635,9 +633,7 @@ class _Locator:
         It is the likeliest, or for a calibrated model the weightiest. What decides is what is
         stored, rounded as it is: whoever reads the output can follow it.
         """
-        calibration = self.plan.model.calibration
-        weight = calibration.weight if calibration else EVEN
-        (shares,) = weighed(np.array([said.probabilities]), weight)
+        (shares,) = weighed(np.array([said.probabilities]), self.plan.model.grade_weight)
         second, first = np.sort(shares)[-2:]
         is_tie = bool(first - second < self.plan.options.grade_margin)
         return int(shares.argmax()), said.hidden or ("near_tie" if is_tie else None)

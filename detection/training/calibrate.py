@@ -143,7 +143,7 @@ def fit_all(seen: Sequence[Labelled], operating_score: float, *, lean: float = L
     left_out = apart(lambda one: one.event) if len({one.event for one in seen}) > 1 else []
     return Fitted(
         calibration=whole,
-        operating_score=round(float(whole.scores(np.array([operating_score]))[0]), 4),
+        operating_score=round(whole.score(operating_score), 4),
         scenes=len(seen),
         before=_believed([_reported(one, operating_score) for one in seen]),
         crossed=_believed(crossed),

@@ -311,7 +311,7 @@ def look(
 def _least_score(detector: Detector) -> float:
     """The score down to which detections count; the same ones whether calibrated or not."""
     calibration = detector.spec.calibration
-    return float(calibration.scores(np.array([LEAST_SCORE]))[0]) if calibration else LEAST_SCORE
+    return calibration.score(LEAST_SCORE) if calibration else LEAST_SCORE
 
 
 def _count(seen: Seen, operating_score: float) -> SceneCounts:
