@@ -49,11 +49,6 @@ class Address:
         """What to open in a browser."""
         return f"http://{self.host}:{self.port}/"
 
-    @property
-    def local(self) -> bool:
-        """Whether only this machine can reach it."""
-        return self.host in LOOPBACK
-
 
 @dataclass(slots=True)
 class Service:
@@ -132,8 +127,8 @@ def _run_at(address: Address, var: Path, lock: TextIO, stopping: threading.Event
     try:
         for service in servers:
             start_due(service)
-        _manage("migrate", "--noinput", "--verbosity", "0", env=env, stopping=stopping)
-        _manage("seed_demo" if address.local else "sync_models", env=env, stopping=stopping)
+        start_due(children[0])  # the web process: nobody hears its address before all is ready
+        _manage("prepare", env=env, stopping=stopping)
         _serve(children, servers, address=address, lock=lock, stopping=stopping)
     finally:
         stop_all(children)
