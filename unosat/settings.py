@@ -59,9 +59,8 @@ CONTENT_SECURITY_POLICY = (
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db("UNOSAT_DATABASE_URL")
     | {
-        "ENGINE": "django.contrib.gis.db.backends.postgis",
+        "ENGINE": "unosat.ops.database",  # PostGIS; a restarted server costs no request
         "CONN_MAX_AGE": 0,  # the pool keeps connections; requests must not
-        "CONN_HEALTH_CHECKS": True,  # a restarted server then costs no request
         "OPTIONS": {
             "pool": {
                 "min_size": 1,

@@ -1,5 +1,6 @@
 """Redis or PostgreSQL go away under a running application: work is late, none is lost."""
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,6 +25,7 @@ from unosat.scenes.models import Scene
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
 
 PATIENCE_SECONDS = 120.0
+BURST = 8  # of at most 10 connections
 
 
 @pytest.fixture
@@ -99,3 +101,30 @@ def test_a_database_that_restarts_under_running_workers_loses_nothing(
 
     wait(all_planned)
     assert live_stack.url
+
+
+def test_the_first_request_after_a_restart_is_answered_however_many_connections_were_idle(
+    servers: Servers,
+) -> None:
+    together = threading.Barrier(BURST)
+
+    def ask() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        together.wait(timeout=10)
+        connection.close()  # back to the pool
+
+    burst = [threading.Thread(target=ask) for _ in range(BURST)]
+    for thread in burst:
+        thread.start()
+    for thread in burst:
+        thread.join()
+    connection.close()
+    servers.restart_database()
+    begun = time.monotonic()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+        assert cursor.fetchone() == (1,)
+    assert time.monotonic() - begun < 5  # psycopg's own pool gave up after 10 seconds
