@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 SOURCES := detection unosat tests benchmarks
+SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: run test check bench lock format
 
@@ -9,9 +10,9 @@ run:    ## start everything, print the address
 	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
 
 test: check    ## everything that must pass before a change lands
-	$(PYTHON) -m pytest --ignore=tests/browser
+	$(PYTHON) -m pytest $(SIDE_BY_SIDE) --ignore=tests/browser
 	cd frontend && npm run --silent test
-	$(PYTHON) -m pytest tests/browser
+	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests/browser
 
 check:    ## style, types, import directions, locks
 	@unosat/ops/bootstrap.sh test

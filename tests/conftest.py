@@ -21,6 +21,9 @@ MakeGeotiff = Callable[..., Path]
 StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 PROJECT = Path(__file__).resolve().parent.parent
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread each, torch's too
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture
 def make_geotiff(tmp_path: Path) -> MakeGeotiff:
