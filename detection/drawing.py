@@ -22,15 +22,19 @@ def draw_explanation(explanation: Explanation, path: Path) -> None:
     Raises:
         BadOutput: the file cannot be written.
     """
-    pictures = 3 if explanation.before is not None else 2
-    figure = Figure(figsize=(3.6 * (pictures + 1), 4.0), layout="constrained")
-    *chips, bars = figure.subplots(1, pictures + 1)
+    pairs = explanation.before is not None
+    figure = Figure(figsize=(7.2, 7.6 if pairs else 5.8), layout="constrained")
+    parts = figure.subplot_mosaic(
+        [["before", "after"], ["heat", "bars"]] if pairs else [["after", "heat"], ["bars", "bars"]],
+        height_ratios=[1, 1 if pairs else 0.6],
+    )
     if explanation.before is not None:
-        _draw_chip(chips[0], explanation.before, explanation, "Before")
-    _draw_chip(chips[-2], explanation.after, explanation, "After")
-    _draw_heat(chips[-1], explanation)
-    _draw_probabilities(bars, explanation)
-    figure.suptitle(f"{explanation.model}: a preliminary judgement, not validated in the field")
+        _draw_chip(parts["before"], explanation.before, explanation, "Before")
+    _draw_chip(parts["after"], explanation.after, explanation, "After")
+    _draw_heat(parts["heat"], explanation)
+    _draw_probabilities(parts["bars"], explanation)
+    title = f"{explanation.model}: a preliminary judgement, not validated in the field"
+    figure.suptitle(title, fontsize=10)
     try:
         figure.savefig(path, format="png", dpi=INCH_PX)
     except OSError as error:

@@ -13,8 +13,9 @@ from django.db import connection
 
 from detection import pipeline
 from detection.errors import Cancelled, DetectionError
-from detection.pipeline import BeforeScene, DetectionOptions, ScenePlan
+from detection.pipeline import DetectionOptions, ScenePlan
 from unosat.assessments import detectors, known, merging, selectors, services
+from unosat.assessments.inputs import before_of
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import RefusedError
 from unosat.ops import jobs, leases, store
@@ -22,7 +23,6 @@ from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.jobs import DATABASE_AWAY
 from unosat.ops.leases import Lease
 from unosat.ops.store import store_path
-from unosat.training.models import ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -94,22 +94,10 @@ def _plan_scene(row: Assessment) -> ScenePlan:
                 min_score=row.options.get("min_score"), batch_size=settings.UNOSAT_BATCH_SIZE
             ),
             outlines=outlines,
-            before=_before(row),
+            before=before_of(row),
             scene_sha256=row.scene.sha256,
             scene_name=row.scene.name,
         )
-
-
-def _before(row: Assessment) -> BeforeScene | None:
-    """The image to compare with; None where the model takes none.
-
-    An assessment that a release before this one queued may have an image from before and a model
-    of one image: there it is only looked at on the map.
-    """
-    scene = row.before_scene
-    if scene is None or row.model_version.input_kind != ModelVersion.InputKind.BEFORE_AFTER:
-        return None
-    return BeforeScene(store_path(scene.cog_key), scene.sha256, scene.name)
 
 
 def shard_count(tiles: int, seconds_per_tile: float) -> int:
@@ -142,7 +130,7 @@ def _shard(lease: Lease) -> Shard:
 
 def _detect(lease: Lease, shard: Shard) -> None:
     row = shard.assessment
-    before = _before(row)
+    before = before_of(row)
     done = 0
     asked = 0.0
 

@@ -49,6 +49,7 @@ KINDS = {
     "ingest": Kind("scenes.ingest", "ingest", "unosat.scenes.services.ingest_failed"),
     "plan": Kind("assessments.plan", "ingest", "unosat.assessments.services.job_failed"),
     "merge": Kind("assessments.merge", "ingest", "unosat.assessments.services.job_failed"),
+    "explain": Kind("review.explain", "detect", "unosat.review.explanations.job_failed"),
     "train": Kind("training.run", "train", "unosat.training.services.job_failed"),
 }
 
@@ -71,6 +72,12 @@ def enqueue(kind: str, subject_id: UUID, organisation_id: UUID | None = None) ->
         return Job.objects.get(kind=kind, subject_id=subject_id)
     post(job)
     return job
+
+
+def enqueue_again(kind: str, subject_id: UUID, organisation_id: UUID | None = None) -> Job:
+    """Record and queue a job anew if it failed; a row of its own, which no old worker knows."""
+    Job.objects.filter(kind=kind, subject_id=subject_id, state=Job.State.FAILED).delete()
+    return enqueue(kind, subject_id, organisation_id)
 
 
 def post(job: Job) -> None:

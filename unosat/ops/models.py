@@ -18,6 +18,7 @@ class Job(models.Model):
         PLAN = "plan"  # of an Assessment
         MERGE = "merge"  # of an Assessment
         TRAIN = "train"  # a TrainingRun
+        EXPLAIN = "explain"  # an Explanation
 
     class State(models.TextChoices):
         """WAITING -> RUNNING -> DONE or FAILED; back to WAITING when a lease expires."""

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from detection.grades import Grade
 from unosat.accounts.actors import actor_of
 from unosat.errors import BadRequest
-from unosat.review import outlines, selectors, services, tiles
+from unosat.review import explanations, outlines, selectors, services, tiles
 from unosat.review.errors import ChangedMeanwhile
 from unosat.review.models import ReviewedArea
 from unosat.review.selectors import Page
@@ -70,6 +70,25 @@ class BuildingOut(Schema):
     updated_by: str | None
     updated_at: datetime
     history: list[DecisionOut]
+
+
+class Said(Schema):
+    """What the model says of the chip that was looked at."""
+
+    grade: Grade
+    score: float
+    probabilities: dict[str, float]
+    model: str
+
+
+class ExplanationOut(Schema):
+    """Why a building got its grade; ``picture`` is the address of a PNG once it is ready."""
+
+    state: Literal["waiting", "ready", "failed"]
+    said: Said | None
+    picture: str | None
+    failure_code: str | None
+    failure_message: str | None
 
 
 class Conflict(Schema):
@@ -161,6 +180,39 @@ def count_buildings(request: HttpRequest, assessment_id: UUID) -> list[Mapping[s
 def get_building(request: HttpRequest, assessment_id: UUID, uid: UUID) -> dict[str, Any]:
     """One building with its history."""
     return selectors.detail(selectors.building(actor_of(request), assessment_id, uid))
+
+
+@router.post(
+    "/assessments/{uuid:assessment_id}/buildings/{uuid:uid}/explanation",
+    response={200: ExplanationOut, 202: ExplanationOut},
+)
+def ask_for_explanation(
+    request: HttpRequest, assessment_id: UUID, uid: UUID
+) -> Status[dict[str, Any]]:
+    """Have a detection worker draw why this building got its grade: 202 until it is ready.
+
+    Asked again it is not made again, unless it failed. It takes its turn behind shards that wait.
+    """
+    row = explanations.ask(actor_of(request), assessment_id, uid)
+    ready = row.state == row.State.READY
+    return Status(200 if ready else 202, explanations.described(row, f"{request.path}.png"))
+
+
+@router.get(
+    "/assessments/{uuid:assessment_id}/buildings/{uuid:uid}/explanation", response=ExplanationOut
+)
+def get_explanation(request: HttpRequest, assessment_id: UUID, uid: UUID) -> dict[str, Any]:
+    """What became of it; 404 ``no_explanation`` if nobody asked."""
+    row = explanations.find(actor_of(request), assessment_id, uid)
+    return explanations.described(row, f"{request.path}.png")
+
+
+@router.get("/assessments/{uuid:assessment_id}/buildings/{uuid:uid}/explanation.png")
+def get_explanation_picture(request: HttpRequest, assessment_id: UUID, uid: UUID) -> FileResponse:
+    """The chip before and after, what the grade hangs on, and the probabilities, as PNG."""
+    path = explanations.picture(actor_of(request), assessment_id, uid)
+    headers = {"Cache-Control": "private, max-age=86400, immutable"}
+    return FileResponse(path.open("rb"), content_type="image/png", headers=headers)
 
 
 @router.post(

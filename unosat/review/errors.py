@@ -1,6 +1,6 @@
 """What cannot be decided, and what to tell people."""
 
-from unosat.errors import RefusedError
+from unosat.errors import NotFound, RefusedError
 from unosat.review.models import Building
 
 
@@ -80,3 +80,17 @@ class UsedForTraining(RefusedError):
 
     code = "area_used_for_training"
     user_message = "A model was trained with this area, so it cannot be removed."
+
+
+class NothingToExplain(RefusedError):
+    """No model judged this building."""
+
+    code = "nothing_to_explain"
+    user_message = "An analyst drew this building: no model judged it, so there are no reasons."
+
+
+class NoExplanation(NotFound):
+    """Nobody has asked for it yet, or it is not ready."""
+
+    code = "no_explanation"
+    user_message = "There is no explanation of this building yet. Ask for it with POST."

@@ -149,6 +149,30 @@ class Decision(models.Model):
         return f"{self.kind} {self.number} of {self.building_id}"
 
 
+class Explanation(models.Model):
+    """Why the model gave one building its grade: made by a worker, once, when somebody asks."""
+
+    class State(models.TextChoices):
+        """WAITING -> READY or FAILED; asked for again, a failed one waits once more."""
+
+        WAITING = "waiting"
+        READY = "ready"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    footprint = models.OneToOneField(
+        Footprint, on_delete=models.CASCADE, related_name="explanation"
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    said = models.JSONField(default=dict)  # grade, score and probabilities in the chip looked at
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.CharField(max_length=400, blank=True)
+    asked_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"explanation of {self.footprint_id}: {self.state}"
+
+
 class ReviewedArea(models.Model):
     """A polygon inside which somebody has looked at everything."""
 

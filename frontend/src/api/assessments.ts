@@ -4,7 +4,7 @@ import type { Candidate } from "../review/queue";
 import { boundsOf, centreOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
 import { Refused, post, remove, request } from "./client";
-import type { Assessment, Building, CountRow, Draft, ReviewedArea } from "./types";
+import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea } from "./types";
 import type { Feature, FeatureCollection, Polygon } from "geojson";
 
 const LIST_LIMIT = 200;
@@ -84,6 +84,16 @@ export async function decide(id: string, draft: Draft): Promise<Answer> {
     return { is: "refused", message };
   }
 }
+
+const explanationOf = (id: string, uid: string): string =>
+  `/assessments/${id}/buildings/${uid}/explanation`;
+
+/** Have a worker draw why a building got its grade; what is there already comes at once. */
+export const askForExplanation = (id: string, uid: string): Promise<Explanation> =>
+  post(explanationOf(id, uid), {});
+
+export const explanation = (id: string, uid: string): Promise<Explanation> =>
+  request(explanationOf(id, uid));
 
 export async function reviewedAreas(id: string): Promise<ReviewedArea[]> {
   return request(`/assessments/${id}/reviewed-areas`);

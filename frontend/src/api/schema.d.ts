@@ -240,6 +240,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/buildings/{uid}/explanation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Explanation
+         * @description What became of it; 404 ``no_explanation`` if nobody asked.
+         */
+        get: operations["unosat_review_api_get_explanation"];
+        put?: never;
+        /**
+         * Ask For Explanation
+         * @description Have a detection worker draw why this building got its grade: 202 until it is ready.
+         *
+         *     Asked again it is not made again, unless it failed. It takes its turn behind shards that wait.
+         */
+        post: operations["unosat_review_api_ask_for_explanation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/buildings/{uid}/explanation.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Explanation Picture
+         * @description The chip before and after, what the grade hangs on, and the probabilities, as PNG.
+         */
+        get: operations["unosat_review_api_get_explanation_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/decisions": {
         parameters: {
             query?: never;
@@ -993,6 +1039,39 @@ export interface components {
             on_version: number;
         };
         /**
+         * ExplanationOut
+         * @description Why a building got its grade; ``picture`` is the address of a PNG once it is ready.
+         */
+        ExplanationOut: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "ready" | "failed";
+            said: components["schemas"]["Said"] | null;
+            /** Picture */
+            picture: string | null;
+            /** Failure Code */
+            failure_code: string | null;
+            /** Failure Message */
+            failure_message: string | null;
+        };
+        /**
+         * Said
+         * @description What the model says of the chip that was looked at.
+         */
+        Said: {
+            grade: components["schemas"]["Grade"];
+            /** Score */
+            score: number;
+            /** Probabilities */
+            probabilities: {
+                [key: string]: number;
+            };
+            /** Model */
+            model: string;
+        };
+        /**
          * Conflict
          * @description Somebody else was faster; ``building`` is how they left it.
          */
@@ -1618,6 +1697,82 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["BuildingOut"];
                 };
+            };
+        };
+    };
+    unosat_review_api_get_explanation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationOut"];
+                };
+            };
+        };
+    };
+    unosat_review_api_ask_for_explanation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationOut"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationOut"];
+                };
+            };
+        };
+    };
+    unosat_review_api_get_explanation_picture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -37,6 +37,9 @@ export type Building = Narrowed<
 
 export type Review = Building["review"];
 
+/** Why the model gave a building its grade. */
+export type Explanation = Schemas["ExplanationOut"];
+
 /** What a person decides; `id` is made here, so that sending twice is harmless. */
 export type Draft = Narrowed<
   Schemas["DecisionIn"],

@@ -8,6 +8,7 @@ import { KIND_NAMES, REVIEW_NAMES } from "../review/decisions";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import { GradeMark, GradeName, Key } from "./parts";
+import { Why } from "./Why";
 
 export function BuildingPanel({ session }: { session: Session }) {
   const { picked, opening, counts } = useStore(session.store);
@@ -66,6 +67,9 @@ function Details({ building, opening, session }: DetailsProps) {
       {session.page.can_review && <Actions building={building} session={session} />}
       <Facts building={building} />
       {building.probabilities && <Probabilities building={building} />}
+      {building.source === "model" && (
+        <Why key={building.uid} assessment={session.page.id} building={building} />
+      )}
       <History history={building.history} />
     </article>
   );
