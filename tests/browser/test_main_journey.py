@@ -118,6 +118,7 @@ def _decide(page: Page, other: Page, photograph: Any) -> Counter[str]:
     page.keyboard.press("n")
     page.wait_for_selector("[data-building]")
     photograph(page, "building")
+    _ask_why(page, photograph)
     accepted = picked(page)
     page.keyboard.press(" ")
     _await_next(page, accepted)
@@ -134,6 +135,15 @@ def _decide(page: Page, other: Page, photograph: Any) -> Counter[str]:
     _mark_area(page, photograph)
     await_saved(page)
     return Counter(["accepted", "regraded", "rejected", "redrawn", "added"])
+
+
+def _ask_why(page: Page, photograph: Any) -> None:
+    page.click("text=Why this grade?")
+    picture = page.locator(".why img")
+    picture.wait_for(timeout=DETECTION_MS)
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.why img').naturalWidth > 600")
+    photograph(page, "why")
 
 
 def _await_next(page: Page, before: str) -> None:
