@@ -295,10 +295,20 @@ def _write_gaps(path: Path, gaps: Sequence[Gap], metadata: dict[str, Any]) -> No
     if not gaps:
         path.unlink(missing_ok=True)
         return
+    with _appearing_whole(path) as unfinished:
+        unfinished.write_text(gaps_geojson(gaps, metadata), encoding="utf-8")
+
+
+def gaps_geojson(gaps: Sequence[Gap], metadata: dict[str, Any]) -> str:
+    """Ground that was not looked at as a GeoJSON FeatureCollection (RFC 7946).
+
+    Args:
+        gaps: from ``find_gaps``; may be none.
+        metadata: from ``describe``.
+    """
     features = [gap.to_feature() for gap in gaps]
     whole = {"type": "FeatureCollection", "metadata": metadata, "features": features}
-    with _appearing_whole(path) as unfinished:
-        unfinished.write_text(_dump(whole) + "\n", encoding="utf-8")
+    return _dump(whole) + "\n"
 
 
 def _add_gaps_layer(path: Path, gaps: Sequence[Gap]) -> None:

@@ -1,5 +1,8 @@
 """Every key and button of the review page does what it says; the list shows all that is there."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,8 +19,11 @@ from tests.unosat.makers import (
     make_organisation,
     make_scene,
     make_user,
+    ring,
 )
+from unosat.assessments.files import gaps_key
 from unosat.assessments.models import Assessment
+from unosat.ops import store
 from unosat.review.models import Building, Decision, ReviewedArea
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
@@ -41,6 +47,22 @@ def page(row: Assessment, sign_in: SignIn) -> Page:
     opened.goto(f"/assessments/{row.pk}/")
     await_map(opened)
     return opened
+
+
+def test_ground_that_nothing_looked_at_is_hatched_and_named(
+    row: Assessment, page: Page, photograph: Any
+) -> None:
+    middle = WEST + SIDE / 2 * STEP
+    outline = ring(middle, NORTH - SIDE * STEP, WEST + SIDE * STEP, NORTH)
+    feature = {"type": "Feature", "geometry": outline, "properties": {"reason": "nodata"}}
+    with store.writing(gaps_key(row.pk)) as path:
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+
+    page.reload()
+    await_map(page)
+
+    expect(page.locator("[data-gaps=nodata]")).to_contain_text("Not analysed: no pixels")
+    photograph(page, "not-analysed")
 
 
 def test_keys_decide_and_ctrl_z_takes_back(page: Page) -> None:

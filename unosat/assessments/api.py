@@ -136,3 +136,15 @@ def not_analysed(request: HttpRequest, assessment_id: UUID) -> FileResponse:
     """
     path = selectors.omissions(actor_of(request), assessment_id)
     return FileResponse(path.open("rb"), content_type="text/csv", filename="not_analysed.csv")
+
+
+@router.get("/assessments/{uuid:assessment_id}/ground-not-analysed")
+def ground_not_analysed(request: HttpRequest, assessment_id: UUID) -> FileResponse:
+    """Ground in the image that no tile looked at, as GeoJSON; ``reason`` is nodata or damaged.
+
+    404 until the assessment is done.
+    """
+    path = selectors.gaps(actor_of(request), assessment_id)
+    return FileResponse(
+        path.open("rb"), content_type="application/geo+json", filename="not_analysed.geojson"
+    )

@@ -126,3 +126,11 @@ class NothingLeftOut(RefusedError):
     code = "no_outlines_given"
     user_message = "This analysis is not finished, or no outlines were given to it."
     status = 404
+
+
+class GroundUnknown(RefusedError):
+    """Which ground was not looked at was asked of an assessment that does not say."""
+
+    code = "ground_unknown"
+    user_message = "This analysis is not finished, or was made before such ground was recorded."
+    status = 404

@@ -11,9 +11,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from detection import footprints, outputs, pipeline
+from detection.gaps import find_gaps
 from detection.pipeline import ScenePlan, ShardResult, TileCounts
 from unosat.assessments import known, services
 from unosat.assessments.errors import DamagedResult
+from unosat.assessments.files import gaps_key
 from unosat.assessments.models import Assessment, Shard
 from unosat.ops import leases, store
 from unosat.ops.leases import Lease
@@ -64,13 +66,16 @@ def _store(row: Assessment, lease: Lease) -> None:
         with store.writing(known.omissions_key(row.pk)) as path:
             omissions = pipeline.not_analysed(plan, counts, book)
             path.write_text("".join(outputs.omissions_csv(omissions)), encoding="utf-8")
+    metadata = outputs.describe(plan, counts, time=timezone.now())
+    with store.writing(gaps_key(row.pk)) as path:
+        path.write_text(outputs.gaps_geojson(find_gaps(plan, counts), metadata), encoding="utf-8")
     finished = Assessment.objects.filter(pk=row.pk, state=State.MERGING).update(
         state=State.DONE,
         footprints_found=found,
         tiles_done=row.tiles_total,
         tiles_empty=counts.empty,
         tiles_not_analysed=len(counts.not_analysed),
-        metadata=outputs.describe(plan, counts, time=timezone.now()),
+        metadata=metadata,
         options=_with_counts(row.options, counts),
         finished_at=timezone.now(),
     )

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from unosat.accounts.actors import Actor
 from unosat.assessments import known
-from unosat.assessments.errors import NothingLeftOut
+from unosat.assessments.errors import GroundUnknown, NothingLeftOut
+from unosat.assessments.files import gaps_key
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import NotFound
 from unosat.ops.store import store_path
@@ -120,6 +121,20 @@ def omissions(actor: Actor, assessment_id: UUID) -> Path:
     if row.state != Assessment.State.DONE or "outlines" not in row.options:
         raise NothingLeftOut(f"assessment {assessment_id} is {row.state}")
     return store_path(known.omissions_key(row.pk))
+
+
+def gaps(actor: Actor, assessment_id: UUID) -> Path:
+    """The ground that no tile looked at, as a GeoJSON file.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+        GroundUnknown: it is not done, or was done by a release that kept no such file.
+    """
+    row = assessment(actor, assessment_id)
+    path = store_path(gaps_key(row.pk))
+    if row.state != Assessment.State.DONE or not path.exists():
+        raise GroundUnknown(f"assessment {assessment_id} is {row.state}")
+    return path
 
 
 def pairs_possible() -> bool:

@@ -15,7 +15,7 @@ from detection import pipeline
 from detection.errors import Cancelled, DetectionError
 from detection.pipeline import DetectionOptions, ScenePlan
 from unosat.assessments import detectors, known, merging, selectors, services
-from unosat.assessments.inputs import before_of
+from unosat.assessments.files import before_of
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import RefusedError
 from unosat.ops import jobs, leases, store

@@ -11,7 +11,7 @@ from detection.explaining import explain as explain_building
 from detection.grades import MODEL_GRADES
 from detection.pipeline import ScenePlan
 from unosat.assessments import detectors
-from unosat.assessments.inputs import before_of
+from unosat.assessments.files import before_of
 from unosat.errors import RefusedError
 from unosat.ops import jobs, store
 from unosat.ops.leases import Lease

@@ -5,7 +5,7 @@ import { boundsOf, centreOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
 import { Refused, post, remove, request } from "./client";
 import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea } from "./types";
-import type { Feature, FeatureCollection, Polygon } from "geojson";
+import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "geojson";
 
 const LIST_LIMIT = 200;
 
@@ -94,6 +94,11 @@ export const askForExplanation = (id: string, uid: string): Promise<Explanation>
 
 export const explanation = (id: string, uid: string): Promise<Explanation> =>
   request(explanationOf(id, uid));
+
+/** Ground that no tile looked at; `reason` is "nodata" or "damaged". */
+export type Gaps = FeatureCollection<Polygon | MultiPolygon, { reason: "nodata" | "damaged" }>;
+
+export const gaps = (id: string): Promise<Gaps> => request(`/assessments/${id}/ground-not-analysed`);
 
 export async function reviewedAreas(id: string): Promise<ReviewedArea[]> {
   return request(`/assessments/${id}/reviewed-areas`);

@@ -180,6 +180,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/ground-not-analysed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ground Not Analysed
+         * @description Ground in the image that no tile looked at, as GeoJSON; ``reason`` is nodata or damaged.
+         *
+         *     404 until the assessment is done.
+         */
+        get: operations["unosat_assessments_api_ground_not_analysed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/footprints": {
         parameters: {
             query?: never;
@@ -1607,6 +1629,26 @@ export interface operations {
         };
     };
     unosat_assessments_api_not_analysed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_assessments_api_ground_not_analysed: {
         parameters: {
             query?: never;
             header?: never;

@@ -8,6 +8,7 @@ import { listen } from "../api/live";
 import type { AssessmentPage } from "../api/types";
 import { addAreaLayer } from "../map/areaLayer";
 import { addBuildingLayers } from "../map/buildingLayers";
+import { addGapLayer } from "../map/gapLayer";
 import { createPen } from "../map/pen";
 import { addImagery, startMap } from "../map/start";
 import { Legend } from "../panels/Legend";
@@ -48,6 +49,7 @@ async function openMap(session: Session): Promise<void> {
     addImagery(map, "before", { scene: before_scene, bounds });
     map.setLayoutProperty("imagery-before", "visibility", "none");
   }
+  const gaps = addGapLayer(map);
   const areas = addAreaLayer(map);
   const layers = addBuildingLayers(map, id, (uid) => {
     if (session.store.now.progress?.state === "done") void session.pick(uid);
@@ -57,6 +59,7 @@ async function openMap(session: Session): Promise<void> {
     {
       ...layers,
       showAreas: (all) => areas.show(all),
+      showGaps: (all) => gaps.show(all),
       goTo([west, south, east, north], close) {
         before = close ? { center: map.getCenter(), zoom: map.getZoom() } : null;
         const maxZoom = close ? 20.5 : 18.5;

@@ -9,8 +9,10 @@ import { GradeMark } from "./parts";
 /** On narrower windows the legend would hide the map; as in map.css. */
 const NARROW_PX = 960;
 
+const WHY = { nodata: "no pixels", damaged: "the file is damaged there" };
+
 export function Legend({ session }: { session: Session }) {
-  const { counts, view, progress } = useStore(session.store);
+  const { counts, view, progress, gaps } = useStore(session.store);
   const minPercent = Math.round(view.minScore * 100);
   const total = counts && tally(counts, minPercent);
   if (progress?.state !== "done") return null;
@@ -26,6 +28,12 @@ export function Legend({ session }: { session: Session }) {
             <b data-count={grade}>{total ? total.byGrade[grade].toLocaleString("en") : "–"}</b>
           </li>
         ))}
+        {gaps && gaps.features.length > 0 && (
+          <li data-gaps={gaps.features.map(({ properties }) => properties.reason).join(" ")}>
+            <span class="grade-mark hatch" aria-hidden="true" />
+            <span>Not analysed: {gaps.features.map((gap) => WHY[gap.properties.reason]).join(", ")}</span>
+          </li>
+        )}
       </ul>
       <label class="slider">
         <span>

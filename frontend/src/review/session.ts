@@ -37,6 +37,7 @@ export interface Sight {
   look(view: View): void;
   reload(): void;
   showAreas(areas: readonly ReviewedArea[]): void;
+  showGaps(gaps: api.Gaps): void;
   /** Bring it into view; `close` enough to draw on. */
   goTo(bounds: Bounds, close: boolean): void;
   /** To where it was before it went close. */
@@ -79,6 +80,8 @@ export interface ReviewState {
   waiting: readonly Waiting[];
   conflict: Conflict | null;
   areas: readonly ReviewedArea[];
+  /** Ground that was not looked at; null until it is known. */
+  gaps: api.Gaps | null;
   listed: readonly api.Listed[] | null;
   /** Where the list goes on; null when it is whole. */
   listGoesOn: string | null;
@@ -107,6 +110,7 @@ export function createSession(page: AssessmentPage) {
     waiting: [],
     conflict: null,
     areas: [],
+    gaps: null,
     listed: null,
     listGoesOn: null,
     message: null,
@@ -174,6 +178,18 @@ export function createSession(page: AssessmentPage) {
       sight?.showAreas(areas);
     } catch (error) {
       fail(error);
+    }
+  };
+
+  /** What is done does not change: asked once. */
+  const fetchGaps = async (): Promise<void> => {
+    if (store.now.gaps) return;
+    try {
+      const gaps = await api.gaps(page.id);
+      store.set({ gaps });
+      sight?.showGaps(gaps);
+    } catch (error) {
+      if (!(error instanceof Refused && error.code === "ground_unknown")) fail(error);
     }
   };
 
@@ -414,6 +430,7 @@ export function createSession(page: AssessmentPage) {
     recount();
     void refreshAreas();
     void refreshList();
+    void fetchGaps();
     const { picked } = store.now;
     if (picked) void pick(picked.uid);
   };
@@ -446,6 +463,7 @@ export function createSession(page: AssessmentPage) {
       pen = thePen;
       sight.look(store.now.view);
       sight.showAreas(store.now.areas);
+      if (store.now.gaps) sight.showGaps(store.now.gaps);
       outbox.resume();
       void refreshList();
     },
