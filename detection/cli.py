@@ -48,6 +48,7 @@ REFUSED, INTERRUPTED = 1, 130
 # What needs torch to teach a model is imported only when it is asked for.
 TRAINING = {
     "train": "train a model from labelled images",
+    "adapt": "teach a model's heads one event from a few corrected chips, in minutes",
     "calibrate": "find on labelled images what a model's scores are worth, into its card",
     "evaluate": "score a model on labelled images and write its card",
     "synthesize": "make town scenes with exact truth",

@@ -130,6 +130,26 @@ class TrainingDiverged(DetectionError):
     )
 
 
+class NothingToExamine(BadLabels):
+    """All chips are needed to teach: none is left to find out whether it helped."""
+
+    code = "nothing_to_examine"
+    user_message = (
+        "The chips cannot be parted into some to teach and some, elsewhere, to examine: use chips "
+        "of one event from at least two places."
+    )
+
+
+class WouldBeWorse(DetectionError):
+    """What was taught made the model worse where it had not been taught."""
+
+    code = "would_be_worse"
+    user_message = (
+        "The adapted model was worse than before on the chips kept aside, so it was not written. "
+        "Check the grades of the chips, or use more of them."
+    )
+
+
 class UnreadableOutlines(DetectionError):
     """The file of known outlines is damaged, or in none of the formats that are read."""
 

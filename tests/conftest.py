@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import settings as hypothesis_settings
 from numpy.typing import NDArray
 
 from tests import private_servers
@@ -20,6 +21,10 @@ from tests.private_servers import Servers
 MakeGeotiff = Callable[..., Path]
 StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 PROJECT = Path(__file__).resolve().parent.parent
+
+# The time of an example says more of what else the machine does than of the code.
+hypothesis_settings.register_profile("shared machine", deadline=None)
+hypothesis_settings.load_profile("shared machine")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread each, torch's too
     os.environ.setdefault("OMP_NUM_THREADS", "1")

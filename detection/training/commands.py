@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Never
 from tqdm import tqdm
 
 from detection.backends import ENGINES, choose_engine
-from detection.errors import EngineUnavailable
+from detection.errors import BadLabels, EngineUnavailable
 from detection.labels.masks import read_masks
 from detection.labels.vectors import read_outlined
 from detection.labels.xbd import read_xbd, with_before
@@ -27,7 +27,14 @@ from detection.training.chips import (
     cached,
     stored_chips,
 )
-from detection.weights import DEFAULT_MODEL, find_model, read_card, read_spec, write_card
+from detection.weights import (
+    DEFAULT_MODEL,
+    DEFAULT_PAIR_MODEL,
+    find_model,
+    read_card,
+    read_spec,
+    write_card,
+)
 
 if TYPE_CHECKING:
     from detection.training.evaluate import Evaluation
@@ -42,6 +49,7 @@ def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
     """Say what one of the commands takes."""
     {
         "train": _add_train,
+        "adapt": _add_adapt,
         "calibrate": _add_calibrate,
         "evaluate": _add_evaluate,
         "synthesize": _add_synthesize,
@@ -224,6 +232,42 @@ def _tell_data(folder: Path, chips: list[ChipSource]) -> None:
     counts = Counter(chip.event for chip in chips)
     data = {event: f"{count} images" for event, count in sorted(counts.items())}
     write_card(folder, read_card(folder) | {"data": data})
+
+
+def _add_adapt(parser: argparse.ArgumentParser) -> None:
+    _add_labels(parser)
+    parser.add_argument("--model", default=DEFAULT_PAIR_MODEL, help="folder, or a shipped one")
+    parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    parser.add_argument("--event", help="only chips of this event")
+    parser.add_argument("--minutes", type=float, default=3.5, help="of teaching (3.5)")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(act=_adapt)
+
+
+def _adapt(args: argparse.Namespace) -> None:
+    from detection.backends import choose_device
+    from detection.training.adapt import AdaptOptions, adapt
+    from detection.training.report import to_table
+
+    folder = find_model(args.model)
+    spec = read_spec(folder)
+    chips = _labelled(args, spec.pixel_size_m, pairs=spec.input_kind == "before_after")
+    chips = [chip for chip in chips if args.event in (None, chip.event)]
+    if not chips:
+        raise BadLabels(f"no chips of {args.event}")
+    options = AdaptOptions(minutes=args.minutes, seed=args.seed, device=choose_device(args.device))
+    with tqdm(total=options.steps, unit="step", disable=None, leave=False) as bar:
+        found = adapt(
+            folder,
+            chips,
+            args.out,
+            label=f"{spec.name}@{spec.version}+{chips[0].event}",
+            options=options,
+            on_step=lambda step, _steps, _loss: _advance(bar, step),
+        )
+    print(f"{found.taught} chips taught; on {found.aside} kept aside, before and after:")
+    print(to_table(found.before), to_table(found.after), sep="\n\n")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,13 @@ import torch
 from torch import nn
 
 from detection.backends.d2_names import from_detectron2, to_detectron2
-from detection.backends.d2_network import BUILDING, DamageGeneralizedRCNN, Labels, build_network
+from detection.backends.d2_network import (
+    BUILDING,
+    DamageGeneralizedRCNN,
+    Labels,
+    PairBackbone,
+    build_network,
+)
 from detection.backends.quiet import without_old_warnings
 from detection.backends.rcnn import DamageRCNN, Losses
 from detection.errors import BadLabels, Cancelled, TrainingDiverged
@@ -114,8 +120,12 @@ class _Learner(nn.Module):
         self.network.roi_heads.box_predictor.grade_weight = weight
         if options.fine_tune or options.keep_early:
             self.network.backbone.bottom_up.freeze(STEM_AND_FIRST_STAGE)
-        if options.fine_tune:
+        if options.fine_tune or options.heads_only:
             FrozenBatchNorm2d.convert_frozen_batchnorm(self.network)
+        if options.heads_only:
+            backbone: nn.Module = self.network.backbone
+            pyramid = backbone.single if isinstance(backbone, PairBackbone) else backbone
+            pyramid.requires_grad_(False)  # noqa: FBT003 - torch's own signature
 
     def forward(self, chips: list[Chip]) -> Losses:
         """Losses of one batch."""

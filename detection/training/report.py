@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKDOWN = "card.md"
+CURVE_PICTURE = "adaptation.png"
 WORDS = {
     "building_ap50": "Building AP50",
     "building_precision": "Building precision",
@@ -150,7 +151,12 @@ def update_card(folder: Path, evaluation: Evaluation, *, data: str) -> None:
         "limits": list(card.get("limits", LIMITS)),
     }
     write_card(folder, card)
-    (folder / MARKDOWN).write_text(card_markdown(card), encoding="utf-8")
+    write_card_page(folder)
+
+
+def write_card_page(folder: Path) -> None:
+    """Write a model's card as Markdown, beside the one for programs."""
+    (folder / MARKDOWN).write_text(card_markdown(read_card(folder)), encoding="utf-8")
 
 
 def to_calibration(model: str, found: Fitted) -> str:
@@ -196,7 +202,7 @@ def write_calibration(folder: Path, found: Fitted, *, fitted_on: str) -> None:
     card |= {"operating_score": found.operating_score, "calibration": found.to_json(fitted_on)}
     card.pop("scores", None)
     write_card(folder, card)
-    (folder / MARKDOWN).write_text(card_markdown(card), encoding="utf-8")
+    write_card_page(folder)
 
 
 def _numbers(values: Sequence[float]) -> str:
@@ -225,6 +231,7 @@ def card_markdown(card: dict[str, Any]) -> str:
         *(f"- {sentence}" for sentence in card.get("limits", ())),
         "",
         *_score_lines(card.get("scores")),
+        *_curve_lines(card.get("adaptation_curve")),
         *_tried_lines(card.get("tried", ())),
     ]
     return "\n".join(lines) + "\n"
@@ -371,6 +378,37 @@ def _data_lines(data: Any) -> list[str]:  # noqa: ANN401 (a card is JSON)
     if isinstance(data, list) and data:
         return [f"- {words}" for words in data]
     return [f"- {data}" if data else "- not recorded"]
+
+
+def _curve_lines(curve: dict[str, Any] | None) -> list[str]:
+    """What a few corrected chips of a new event do for a model that has never seen it."""
+    if not curve:
+        return []
+    head = "| Corrected chips | Buildings on them | Minutes | Damaged F1 | Gain | Building F1 |"
+    lines = [
+        "",
+        "## What a few corrected chips of a new event change",
+        "",
+        f"`adapt` on {curve['event']}, by {curve['model']}, which had never seen it; scored where "
+        "nothing was taught. A chip is a scene of 1024 px; some of them are kept aside.",
+        "",
+        f"![Damaged F1 by number of chips]({CURVE_PICTURE})",
+        "",
+        head,
+        "|---|---|---|---|---|---|",
+    ]
+    for step in curve["steps"]:
+        damaged = _interval_words(step["damaged_f1"])
+        gain = "refused" if step["refused"] else _interval_words(step["gain"])
+        facts = [step["chips"], step["buildings"], step["minutes"], damaged, gain]
+        cells = " | ".join(str(fact) for fact in (*facts, step["building_f1"]))
+        lines.append(f"| {cells} |")
+    return lines
+
+
+def _interval_words(numbers: Sequence[float | None]) -> str:
+    value, low, high = ("-" if number is None else f"{number:.3f}" for number in numbers)
+    return value if low == "-" else f"{value} [{low}, {high}]"
 
 
 def _tried_lines(tried: Sequence[dict[str, Any]]) -> list[str]:

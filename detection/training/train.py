@@ -23,7 +23,7 @@ from detection.grades import MODEL_GRADES
 from detection.training.augment import Augmentation, random_view
 from detection.training.chips import Chip, ChipSource
 from detection.training.pretrained import Known, is_weights_file, network_from, taught_by
-from detection.weights import read_card, write_model
+from detection.weights import read_card, read_spec, write_model
 
 OnStep = Callable[[int, int, float], None]  # steps done, steps in all, loss; may raise Cancelled
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -59,6 +59,8 @@ class TrainOptions:
         ema: of the weights that are kept, in [0, 1).
         keep_early: leave the backbone's stem and first stage as they are.
         fine_tune: leave all normalisation as it is, too.
+        heads_only: learn in the heads alone; the backbone with its pyramid stays as it is, which
+            is quick, and few chips cannot spoil it.
         backbone_rate: learning rate of the backbone, relative to the rest; what was learned from
             many images is not to be overwritten by few.
         grade_weight: how much a building of each grade counts.
@@ -81,6 +83,7 @@ class TrainOptions:
     ema: float = 0.998
     keep_early: bool = False
     fine_tune: bool = False
+    heads_only: bool = False
     backbone_rate: float = 1.0
     grade_weight: tuple[float, ...] = (0.5, 1.0, 1.5, 1.0)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -142,6 +145,26 @@ def train(
     return out
 
 
+def heritage(start: Path) -> dict[str, Any]:
+    """What the card of a model says that stays true when it is taught a little more."""
+    parent = read_card(start)
+    kept: dict[str, Any] = {
+        key: parent[key]
+        for key in ("operating_score", "licence", "tile_px", "not_for", "limits", "training_data")
+        if key in parent
+    }
+    if "calibration" in parent:  # the threshold is one of calibrated scores: they go together
+        kept["calibration"] = parent["calibration"] | {"inherited_from": read_spec(start).label}
+    return kept
+
+
+def minded_most(start: Path) -> dict[str, Any]:
+    """What a model was taught to mind most, as options; other weights would shift its grades."""
+    taught = read_card(start).get("training", {})
+    kept = taught.get("grade_weight") if isinstance(taught, dict) else None
+    return {"grade_weight": tuple(kept)} if kept else {}
+
+
 def write_alone(pairs: Path, out: Path, *, label: str) -> Path:
     """Write what a model of pairs is without images before: a model of its own.
 
@@ -164,7 +187,8 @@ def write_alone(pairs: Path, out: Path, *, label: str) -> Path:
         "input_kind": "after",
         "architecture": network.arch.to_json(),
     }
-    card.pop("scores", None)
+    for of_pairs in ("scores", "calibration"):
+        card.pop(of_pairs, None)
     write_model(out, encode(network.state_dict()), card)
     return out
 
@@ -197,8 +221,10 @@ class _School:
         self._options = options
         if options.fine_tune or options.keep_early:
             _freeze_early(network)
-        if options.fine_tune:
+        if options.fine_tune or options.heads_only:
             _freeze_normalisation(network)
+        if options.heads_only:
+            network.backbone.requires_grad_(False)  # noqa: FBT003 - torch's own signature
         self._optimiser = optimiser(network, options, backbone="backbone.body.")
         self.average = RunningAverage(network, options.ema)
         self._weight = torch.tensor(options.grade_weight, device=options.device)

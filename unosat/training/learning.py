@@ -66,14 +66,14 @@ def teach(
             seed=lesson.seed,
             device=import_module("detection.backends").choose_device(lesson.device),
             pixel_size_m=spec.pixel_size_m,
-            **_as_before(lesson.start),
+            **trainer.minded_most(lesson.start),
         ),
         lesson.out,
         label=lesson.label,
         start=lesson.start,
         on_step=on_step,
     )
-    _complete_card(lesson, recipe, spec)
+    _complete_card(lesson, recipe, spec, trainer.heritage(lesson.start))
     return lesson.out
 
 
@@ -99,24 +99,9 @@ def _scenes(first_seed: int, count: int, size_px: int, pixel_size_m: float) -> l
     ]
 
 
-def _as_before(start: Path) -> dict[str, Any]:
-    """What a model was taught to mind most; other weights would shift all its grades."""
-    taught = weights.read_card(start).get("training", {})
-    kept = taught.get("grade_weight") if isinstance(taught, dict) else None
-    return {"grade_weight": tuple(kept)} if kept else {}
-
-
-def _complete_card(lesson: Lesson, recipe: Recipe, spec: ModelSpec) -> None:
-    """What the trainer cannot know: the parent's threshold and licence stay, the data is named."""
-    card = weights.read_card(lesson.out)
-    parent = weights.read_card(lesson.start)
-    inherited = {key: parent[key] for key in ("operating_score", "licence", "tile_px")}
-    kept: dict[str, Any] = {
-        key: parent[key] for key in ("not_for", "training_data") if key in parent
-    }
-    if "calibration" in parent:  # the threshold is one of calibrated scores: they go together
-        kept["calibration"] = parent["calibration"] | {"inherited_from": spec.label}
-    card |= inherited | kept | lesson.facts
+def _complete_card(lesson: Lesson, recipe: Recipe, spec: ModelSpec, kept: dict[str, Any]) -> None:
+    """What the trainer cannot know: whose child it is, and of what lesson."""
+    card = weights.read_card(lesson.out) | kept | lesson.facts
     card |= {"parent": spec.label, "parent_sha256": spec.sha256, "recipe": asdict(recipe)}
     weights.write_card(lesson.out, card)
 
