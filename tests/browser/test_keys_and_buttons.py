@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import await_map, await_saved, draw, pick, picked, screen_position
@@ -63,6 +63,25 @@ def test_ground_that_nothing_looked_at_is_hatched_and_named(
 
     expect(page.locator("[data-gaps=nodata]")).to_contain_text("Not analysed: no pixels")
     photograph(page, "not-analysed")
+
+
+def test_an_answer_that_comes_late_does_not_undo_the_news(row: Assessment, page: Page) -> None:
+    answered = []
+
+    def late(route: Route) -> None:
+        answer = route.fetch()
+        page.wait_for_selector("[data-shown]")  # meanwhile the stream has said that it is done
+        route.fulfill(response=answer, json=answer.json() | {"state": "planning"})
+        answered.append(route)
+
+    page.route(f"**/api/v1/assessments/{row.pk}", late)
+    page.reload()
+    page.wait_for_selector("[data-shown]")
+    while not answered:
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(300)
+
+    expect(page.locator("[data-shown]")).to_be_visible()
 
 
 def test_keys_decide_and_ctrl_z_takes_back(page: Page) -> None:

@@ -27,13 +27,20 @@ render(<Legend session={session} />, element("legend"));
 render(<Tools session={session} />, element("tools"));
 render(<Notices session={session} />, element("notices"));
 
+let told = false; // by the stream; what was asked for before may arrive after it, and is older then
 listen(page.id, {
-  progress: session.hearProgress,
+  progress(now) {
+    told = true;
+    session.hearProgress(now);
+  },
   decision: (change) => void session.hearDecision(change),
   reviewedArea: () => void session.refreshAreas(),
   connected: session.hearConnection,
 });
-assessment(page.id).then(session.hearProgress, () => session.hearConnection(false));
+assessment(page.id).then(
+  (now) => told || session.hearProgress(now),
+  () => session.hearConnection(false),
+);
 void openMap(session);
 
 session.store.watch(({ progress }) => {
