@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
-from detection.backends import load_detector
+from detection.backends import choose_device, load_detector
 from detection.errors import WouldBeWorse
 from detection.labels.xbd import read_xbd, with_before
 from detection.training.adapt import AdaptOptions, adapt
@@ -97,18 +96,17 @@ def _scenes(folder: Path, event: str) -> list[ChipSource]:
 
 
 def _score(model: Path, scenes: list[ChipSource]) -> Evaluation:
-    return evaluate(load_detector(model, device=_device()), scenes)
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return evaluate(load_detector(model, device="auto"), scenes)
 
 
 def _adapted(
     args: argparse.Namespace, few: list[ChipSource], examined: list[ChipSource], before: Evaluation
 ) -> Step:
     options = AdaptOptions(
-        minutes=args.minutes, learning_rate=args.learning_rate, seed=args.seed, device=_device()
+        minutes=args.minutes,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        device=choose_device("auto"),
     )
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

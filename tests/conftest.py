@@ -30,11 +30,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread ea
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules that take minutes, so that no process waits for one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
 @pytest.fixture
 def make_geotiff(tmp_path: Path) -> MakeGeotiff:
     """Return a function that writes a small GeoTIFF, UTM 37N at 0.5 m unless told otherwise."""

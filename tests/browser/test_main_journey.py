@@ -28,7 +28,7 @@ from unosat.assessments.models import Assessment
 from unosat.training import registry
 from unosat.training.models import ModelVersion
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1500)]
 
 SCENE = "hurricane-michael_00000178_post_disaster"
 INGEST_MS = 120_000

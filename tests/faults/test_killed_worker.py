@@ -19,7 +19,6 @@ from unosat.review.models import Building, Footprint
 from unosat.scenes.models import Scene
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("shipped_model"),
     pytest.mark.timeout(900),

@@ -20,6 +20,7 @@ from detection.detector import BoxGrades, ModelSpec, TileDetections
 from detection.synthetic import TownScene
 from unosat.accounts.actors import Actor, RoleName, actor_for_user
 from unosat.accounts.models import Membership, Organisation
+from unosat.assessments import tasks
 from unosat.assessments.models import Assessment
 from unosat.ops.store import store_path
 from unosat.review.models import GRADES, Building, Footprint
@@ -190,6 +191,21 @@ class BrightIsDestroyed:
             scores=np.full(len(found), SCORE, np.float32),
             probabilities=np.tile(np.array([0.1, 0.1, 0.1, 0.7], np.float32), (len(found), 1)),
         )
+
+
+def bright(version: ModelVersion) -> BrightIsDestroyed:
+    """In the place of ``detectors.detector_of``: workers whose model needs no torch."""
+    return BrightIsDestroyed(weights.read_spec(store_path(version.folder)))
+
+
+def finish(row: Assessment) -> Assessment:
+    """Do every task of an assessment in this process, one after another."""
+    tasks.plan(str(row.pk))
+    for pk in row.shards.order_by("index").values_list("pk", flat=True):
+        tasks.detect_shard(str(pk))
+    tasks.merge(str(row.pk))
+    row.refresh_from_db()
+    return row
 
 
 def make_done_assessment(organisation: Organisation, houses: int = 3) -> Assessment:

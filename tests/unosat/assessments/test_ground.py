@@ -7,12 +7,11 @@ import rasterio
 from django.test import Client
 from shapely.geometry import shape
 
-from detection import weights
-from detection.detector import Detector
 from tests.unosat.makers import (
     STEP,
     WEST,
-    BrightIsDestroyed,
+    bright,
+    finish,
     make_actor,
     make_model,
     make_organisation,
@@ -21,19 +20,14 @@ from tests.unosat.makers import (
     scene_with_houses,
 )
 from unosat.accounts.models import Organisation
-from unosat.assessments import detectors, tasks
+from unosat.assessments import detectors
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest, create_assessment
 from unosat.ops.store import store_path
-from unosat.training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SEEN_PX = 500  # of the image's 1024 columns; the tiles of the test's model are 256 wide
-
-
-def bright(version: ModelVersion) -> Detector:
-    return BrightIsDestroyed(weights.read_spec(store_path(version.folder)))
 
 
 def assessment_of_half_an_image(organisation: Organisation) -> Assessment:
@@ -55,10 +49,7 @@ def test_the_half_without_pixels_is_told_with_its_reason(monkeypatch: pytest.Mon
     address = f"/api/v1/assessments/{row.pk}/ground-not-analysed"
 
     waiting = client.get(address)
-    tasks.plan(str(row.pk))
-    for pk in row.shards.order_by("index").values_list("pk", flat=True):
-        tasks.detect_shard(str(pk))
-    tasks.merge(str(row.pk))
+    finish(row)
     answer = client.get(address)
 
     assert (waiting.status_code, waiting.json()["code"]) == (404, "ground_unknown")

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from detection import weights
-from detection.detector import Detector
 from tests.unosat.makers import (
     HOUSES,
-    BrightIsDestroyed,
+    bright,
+    finish,
     house_outline,
     make_actor,
     make_model,
@@ -32,7 +31,6 @@ from unosat.exports import services as exports
 from unosat.ops.store import store_path
 from unosat.review.models import Building
 from unosat.scenes.models import Scene
-from unosat.training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,10 +48,6 @@ def scene(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> Scene:
     make_model()
     monkeypatch.setattr(detectors, "detector_of", bright)
     return make_scene(Organisation.objects.get(pk=actor.organisation_id))
-
-
-def bright(version: ModelVersion) -> Detector:
-    return BrightIsDestroyed(weights.read_spec(store_path(version.folder)))
 
 
 def collection(*features: dict[str, Any], **members: Any) -> bytes:
@@ -76,14 +70,6 @@ SENT = collection(
 def start(actor: Actor, scene: Scene, **wishes: Any) -> Assessment:
     wanted = AssessmentRequest(scene=scene.pk, outlines=SENT, **wishes)
     return services.create_assessment(actor, wanted)
-
-
-def finish(row: Assessment) -> None:
-    tasks.plan(str(row.pk))
-    for pk in row.shards.order_by("index").values_list("pk", flat=True):
-        tasks.detect_shard(str(pk))
-    tasks.merge(str(row.pk))
-    row.refresh_from_db()
 
 
 def test_each_outline_becomes_a_graded_building_with_its_id_and_attributes(

@@ -17,6 +17,7 @@ from detection.detector import Detector, ModelSpec, TileDetections
 from tests.live import Stack
 from tests.unosat.makers import (
     SCORE,
+    finish,
     make_actor,
     make_model,
     make_organisation,
@@ -101,15 +102,6 @@ def changed(version: ModelVersion) -> Detector:
 def start(actor: Actor, before: Scene | None, after: Scene) -> Assessment:
     wanted = AssessmentRequest(scene=after.pk, before_scene=before.pk if before else None)
     return services.create_assessment(actor, wanted)
-
-
-def finish(row: Assessment) -> Assessment:
-    tasks.plan(str(row.pk))
-    for pk in row.shards.order_by("index").values_list("pk", flat=True):
-        tasks.detect_shard(str(pk))
-    tasks.merge(str(row.pk))
-    row.refresh_from_db()
-    return row
 
 
 def told(actor: Actor, row: Assessment) -> Progress:

@@ -11,12 +11,12 @@ from django.db import connection, connections
 from django.db.models.functions import Now
 from numpy.typing import NDArray
 
-from detection import weights
 from detection.detector import Detector, ModelSpec, TileDetections
 from detection.errors import ModelUnavailable
 from tests.unosat.makers import (
     HOUSES,
-    BrightIsDestroyed,
+    bright,
+    finish,
     make_actor,
     make_model,
     make_organisation,
@@ -48,10 +48,6 @@ def row(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> Assessment:
     return start(actor)
 
 
-def bright(version: ModelVersion) -> Detector:
-    return BrightIsDestroyed(weights.read_spec(store_path(version.folder)))
-
-
 def start(actor: Actor) -> Assessment:
     from unosat.accounts.models import Organisation
 
@@ -61,15 +57,6 @@ def start(actor: Actor) -> Assessment:
 
 def shards_of(row: Assessment) -> list[str]:
     return [str(pk) for pk in row.shards.order_by("index").values_list("pk", flat=True)]
-
-
-def finish(row: Assessment) -> Assessment:
-    tasks.plan(str(row.pk))
-    for shard in shards_of(row):
-        tasks.detect_shard(shard)
-    tasks.merge(str(row.pk))
-    row.refresh_from_db()
-    return row
 
 
 def in_parallel(task: Callable[[str], None], argument: str, times: int = 4) -> None:

@@ -22,8 +22,6 @@ from unosat.ops.errors import PortTaken
 from unosat.ops.folders import Folders
 from unosat.ops.supervisor import Address, Service
 
-pytestmark = pytest.mark.slow
-
 ANALYSIS_SECONDS = 240.0  # of the demonstration, on a machine that does much else
 AS_ROOT = os.geteuid() == 0
 ORDINARY = "daemon"  # an account, with a group of its name, on every Debian

@@ -8,6 +8,7 @@ from django.test import Client
 from matplotlib import image as images
 
 from tests.unosat.makers import (
+    finish,
     make_actor,
     make_done_assessment,
     make_organisation,
@@ -15,7 +16,6 @@ from tests.unosat.makers import (
     make_user,
 )
 from unosat.accounts.models import Organisation
-from unosat.assessments import tasks as assessment_tasks
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest, create_assessment
 from unosat.ops.models import Job, Outbox
@@ -45,12 +45,7 @@ def analysed(organisation: Organisation) -> Assessment:
     before, after = make_pair(organisation)
     wanted = AssessmentRequest(scene=after.pk, before_scene=before.pk)
     row = create_assessment(make_actor(organisation), wanted)
-    assessment_tasks.plan(str(row.pk))
-    for pk in row.shards.order_by("index").values_list("pk", flat=True):
-        assessment_tasks.detect_shard(str(pk))
-    assessment_tasks.merge(str(row.pk))
-    row.refresh_from_db()
-    assert row.state == "done"
+    assert finish(row).state == "done"
     return row
 
 

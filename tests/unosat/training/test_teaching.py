@@ -31,7 +31,7 @@ from unosat.training.learning import Lesson
 from unosat.training.models import Dataset
 from unosat.training.recipe import Recipe
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
 
 WRONG = {
     Grade.NO_DAMAGE: Grade.DESTROYED,

@@ -12,11 +12,7 @@ from unosat.ops.models import Job
 from unosat.training import selectors, services
 from unosat.training.models import ModelVersion, TrainingRun
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(900),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 PATIENCE_SECONDS = 400.0
 
 
