@@ -23,6 +23,9 @@ SUBPIXELS = 64  # outlines are whole 64ths of a pixel: exact in any tile, and in
 # 0.4 pixels would change the area of a small roof by several percent.
 SIMPLIFY_PX = 0.4
 SIMPLIFY_SHARE = 0.015
+# Outlines of one tile that overlap more are one building: the surer one stays. The model itself
+# compares boxes, which says little of a part of a building found beside the whole.
+SAME_OUTLINE_IOU = 0.3
 LEAST_AREA_PX = 4.0  # anything smaller is no building at any pixel size we accept
 TILE_EDGE_PX = 2.0  # an outline this near to its tile's edge is taken to go on beyond it
 SCENE_EDGE_PX = 1.0
@@ -174,16 +177,18 @@ def trace(
         index: number of the tile.
 
     Returns:
-        One value per mask that has an outline of at least 4 square pixels, in order.
+        One value per mask that has an outline of at least 4 square pixels and is not a surer
+        one's building again, in order.
     """
     pairs = zip(detections.masks, detections.boxes, strict=True)
     rings = [_ring(mask, bounds) for mask, bounds in pairs]
     kept = [number for number, ring in enumerate(rings) if ring is not None]
     polygons = tidy(np.array([Polygon(rings[number]) for number in kept], dtype=object))
     borders = _at_nodata(polygons, valid)
+    again = _said_again(polygons, detections.scores[kept])
     found = []
-    for number, polygon, at_nodata in zip(kept, polygons, borders, strict=True):
-        if polygon.area < LEAST_AREA_PX:
+    for number, polygon, at_nodata, is_again in zip(kept, polygons, borders, again, strict=True):
+        if is_again or polygon.area < LEAST_AREA_PX:
             continue
         at_border = bool(at_nodata) or _at_scene_edge(polygon, tile)
         hidden = _cut_by(polygon, tile, valid) if at_border else None
@@ -282,6 +287,27 @@ def round_all_lonlat(lonlat: NDArray[np.object_]) -> NDArray[np.object_]:
             rounded_to_cm[number] = _largest_part(shapely.make_valid(rounded_to_cm[number]))
     oriented: NDArray[np.object_] = shapely.orient_polygons(rounded_to_cm)
     return oriented
+
+
+def _said_again(
+    polygons: NDArray[np.object_], scores: NDArray[np.floating[Any]]
+) -> NDArray[np.bool_]:
+    """Which outlines are those of a building that a surer one is of as well."""
+    one, other = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+    once = one < other
+    one, other = one[once], other[once]
+    areas = shapely.area(polygons)
+    shared = shapely.area(shapely.intersection(polygons[one], polygons[other]))
+    same = shared > SAME_OUTLINE_IOU * (areas[one] + areas[other] - shared)
+    rivals: dict[int, list[int]] = {}
+    for first, second in zip(one[same].tolist(), other[same].tolist(), strict=True):
+        rivals.setdefault(first, []).append(second)
+        rivals.setdefault(second, []).append(first)
+    again = np.zeros(len(polygons), bool)
+    for number in sorted(rivals, key=lambda number: (-scores[number], number)):
+        if not again[number]:
+            again[rivals[number]] = True
+    return again
 
 
 def _ring(mask: NDArray[np.float32], bounds: NDArray[np.float32]) -> NDArray[np.float64] | None:

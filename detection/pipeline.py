@@ -238,7 +238,7 @@ class _Images:
         tile = self.plan.layout.tile(index)
         try:
             pixels, valid = read_after(self.after, self.plan, tile, tile.width, tile.height)
-            if not valid.any():
+            if not _holds_more(self.plan, index, valid):
                 return _TilePixels(index, "empty")
             if self.before is None:
                 return _TilePixels(index, "read", pixels, valid)
@@ -255,6 +255,27 @@ class _Images:
         if self.before is None:
             return pixels, valid
         return np.concatenate([self.before.read(window, width, height), pixels]), valid
+
+
+def _holds_more(plan: ScenePlan, index: int, valid: NDArray[np.bool_]) -> bool:
+    """Whether a tile has a pixel that the one to its left, or above, does not see as well.
+
+    Beside nodata many tiles hold only the strip they share. Whatever is cut there is cut by
+    nodata, so the other tile sees all of it. Only those before it are asked: of two tiles that
+    hold nothing but what they share, one is looked at.
+    """
+    if plan.outlines is not None:  # each outline is judged in one tile, which may be this
+        return bool(valid.any())
+    tile, columns = plan.layout.tile(index), len(plan.layout.lefts)
+    row, column = divmod(index, columns)
+    rests = [valid]
+    if column and index - 1 in plan.work_indexes:
+        left = plan.layout.tile(index - 1)
+        rests.append(valid[:, left.col_off + left.width - tile.col_off :])
+    if row and index - columns in plan.work_indexes:
+        above = plan.layout.tile(index - columns)
+        rests.append(valid[above.row_off + above.height - tile.row_off :])
+    return all(rest.any() for rest in rests)
 
 
 def _detect(

@@ -1,5 +1,7 @@
 """Outlines follow their masks to within half a pixel, and are what the standard asks for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -93,6 +95,19 @@ def test_a_courtyard_is_filled_and_only_the_largest_part_is_kept() -> None:
 
 def test_a_mask_that_never_reaches_one_half_gives_nothing() -> None:
     assert outlines(MIDDLE, ((10, 10, 30, 30), np.full((28, 28), 0.4, np.float32))) == []
+
+
+@pytest.mark.parametrize(("sure", "left"), [(0.9, "whole"), (0.6, "part")])
+def test_a_part_of_a_building_found_beside_the_whole_is_left_out(sure: float, left: str) -> None:
+    full = np.ones((28, 28), np.float32)
+    bounds = {"part": (22, 22, 40, 38), "whole": (20, 20, 60, 40), "neighbour": (60, 20, 80, 40)}
+    seen = detections(*((place, full) for place in bounds.values()))
+    seen = replace(seen, scores=np.array([0.75, sure, 0.5], np.float32))
+
+    found = trace(seen, MIDDLE, ground(VALID), VALID, index=0)
+
+    expected = [tuple(100 + edge for edge in bounds[name]) for name in (left, "neighbour")]
+    assert [one.polygon.bounds for one in found] == expected
 
 
 def test_detections_keep_their_numbers_when_one_is_dropped() -> None:

@@ -296,6 +296,23 @@ def test_only_the_area_asked_for_is_looked_at(make_geotiff: MakeGeotiff) -> None
     assert result.counts.read < everything.counts.read
 
 
+def test_a_strip_that_the_tile_before_sees_as_well_is_looked_at_once(
+    make_geotiff: MakeGeotiff,
+) -> None:
+    buildings = [box(5, 5, 30, 30), box(44, 20, 62, 40), box(10, 46, 34, 61)]
+    pixels = paint(buildings, width=104, height=104)
+    pixels[:, :, 64:] = 0  # 64 pixels are a tile, of which the next shares 24
+    pixels[:, 64:] = 0
+    path = make_geotiff(pixels, nodata=0)
+
+    result = detect_scene(path, ORACLE, OPTIONS)
+
+    assert_same_buildings([in_pixels(one) for one in result.footprints], buildings)
+    assert (result.counts.read, result.counts.empty) == (1, 3)
+    pixels[:, 50, 64] = 255  # a pixel of its own
+    assert detect_scene(make_geotiff(pixels, nodata=0), ORACLE, OPTIONS).counts.read == 2
+
+
 def test_an_area_elsewhere_is_refused(make_geotiff: MakeGeotiff) -> None:
     path = make_geotiff(paint(TOWN, width=230, height=240))
 
