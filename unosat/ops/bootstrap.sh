@@ -31,6 +31,7 @@ missing_packages() {
   [ -e "/usr/share/postgresql/${version:-15}/extension/postgis.control" ] ||
     echo "postgresql-${version:-15}-postgis-3"
   command -v redis-server >/dev/null || echo redis-server
+  command -v bwrap >/dev/null || echo bubblewrap
   [ "$goal" != test ] || [ -x /usr/bin/chromium ] || echo chromium
   "$python" -c 'import ensurepip, venv' 2>/dev/null || command -v uv >/dev/null || echo python3-venv
 }
