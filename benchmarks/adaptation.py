@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from detection.backends import choose_device, load_detector
-from detection.errors import WouldBeWorse
+from detection.errors import NoBetter
 from detection.labels.xbd import read_xbd, with_before
 from detection.training.adapt import AdaptOptions, adapt
 from detection.training.chips import ChipSource
@@ -113,7 +113,7 @@ def _adapted(
         out, refused = Path(folder) / "adapted", False
         try:
             adapt(args.model, few, out, label="adapted@1", options=options)
-        except WouldBeWorse as error:
+        except NoBetter as error:
             print(f"  {error}")
             refused = True
         minutes = (time.monotonic() - begun) / 60

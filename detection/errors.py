@@ -140,13 +140,13 @@ class NothingToExamine(BadLabels):
     )
 
 
-class WouldBeWorse(DetectionError):
-    """What was taught made the model worse where it had not been taught."""
+class NoBetter(DetectionError):
+    """What was taught did not make the model better where it had not been taught."""
 
-    code = "would_be_worse"
+    code = "no_better"
     user_message = (
-        "The adapted model was worse than before on the chips kept aside, so it was not written. "
-        "Check the grades of the chips, or use more of them."
+        "The adapted model was no better than before on the chips kept aside, so it was not "
+        "written. Check the grades of the chips, or use more of them."
     )
 
 

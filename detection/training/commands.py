@@ -266,7 +266,10 @@ def _adapt(args: argparse.Namespace) -> None:
             options=options,
             on_step=lambda step, _steps, _loss: _advance(bar, step),
         )
-    print(f"{found.taught} chips taught; on {found.aside} kept aside, before and after:")
+    print(
+        f"{found.taught} chips taught, {found.share:.0%} of the new weights taken; "
+        f"on {found.aside} kept aside, before and after:"
+    )
     print(to_table(found.before), to_table(found.after), sep="\n\n")
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load, save
 
 from detection.cli import main
 from detection.errors import NothingToExamine
 from detection.labels.xbd import read_xbd, with_before
 from detection.synthetic import render_chip
-from detection.training.adapt import AdaptOptions, adapt, part
+from detection.training.adapt import AdaptOptions, adapt, mix, part
 from detection.training.chips import Chip, ChipSource, LazyChip
 from detection.weights import (
     DEFAULT_MODEL,
@@ -96,7 +97,24 @@ def test_without_a_place_to_examine_nothing_is_taught(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_worse_elsewhere_is_not_written(
+def test_a_mixture_lies_between_the_old_weights_and_the_new(tmp_path: Path) -> None:
+    shipped = find_model(DEFAULT_PAIR_MODEL)
+    old = load(read_weights(shipped))
+    doubled = {
+        name: 2 * value if value.is_floating_point() else value for name, value in old.items()
+    }
+    write_model(tmp_path / "taught", save(doubled), read_card(shipped))
+
+    mixed = load(read_weights(mix(shipped, tmp_path / "taught", 0.25)))
+
+    assert mix(shipped, tmp_path / "taught", 1.0) == tmp_path / "taught"
+    for name, value in old.items():
+        expected = 1.25 * value.float() if value.is_floating_point() else value
+        assert torch.allclose(mixed[name].float(), expected.float(), rtol=1e-3, atol=1e-6)
+        assert mixed[name].dtype == value.dtype
+
+
+def test_what_is_no_better_elsewhere_is_not_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = [rendered(seed, str(seed)) for seed in range(10, 15)]
@@ -114,7 +132,7 @@ def test_what_is_worse_elsewhere_is_not_written(
 
     assert code == 1
     said = capsys.readouterr().err
-    assert "worse than before on the chips kept aside" in said
+    assert "no better than before on the chips kept aside" in said
     assert not out.exists()
 
 
@@ -146,4 +164,5 @@ def test_the_heads_of_a_model_that_grades_wrongly_learn_from_a_few_real_chips(
     old, new = load(read_weights(wrong_model)), load(read_weights(tmp_path / "out"))
     changed = {name for name in old if not old[name].equal(new[name])}
     assert changed
+    assert card["adaptation"]["share"] == found.share
     assert not [name for name in changed if name.startswith("backbone.")]
