@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 
 from detection.backends.quiet import without_old_warnings
 from detection.backends.rcnn import Architecture
@@ -16,7 +17,7 @@ from detection.training.augment import NONE
 from detection.training.chips import Chip, LazyChip
 from detection.training.train import Serving, TrainOptions
 from detection.training.train import train as train_by_ours
-from detection.weights import read_card, verify
+from detection.weights import read_card, read_weights, verify
 
 if importlib.util.find_spec("detectron2") is None:
     pytest.skip("Detectron2 is not installed", allow_module_level=True)
@@ -103,6 +104,18 @@ def test_either_engine_goes_on_where_the_other_stopped(tmp_path: Path) -> None:
     assert read_card(second)["parent"] == read_card(first)["sha256"]
     assert read_card(third)["parent"] == read_card(second)["sha256"]
     assert verify(third).label == "c@1"
+
+
+def test_the_heads_alone_learn_and_backbone_and_pyramid_stay(tmp_path: Path) -> None:
+    first = train_by_ours(DIET, options(1), tmp_path / "first", label="first@1")
+    heads = dataclasses.replace(options(2), heads_only=True)
+
+    second = train(DIET, heads, tmp_path / "second", label="second@1", start=first)
+
+    old, new = load(read_weights(first)), load(read_weights(second))
+    changed = {name for name in old if not old[name].equal(new[name])}
+    assert any(name.startswith("box_head.") for name in changed)
+    assert not [name for name in changed if name.startswith("backbone.")]
 
 
 def test_a_cancelled_training_writes_nothing_and_logs_no_failure(
