@@ -26,6 +26,8 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from detection.errors import (
+    DetectionError,
+    ImageAway,
     MissingGeoreference,
     UnreadableRaster,
     UnsupportedBands,
@@ -131,12 +133,13 @@ class Scene:
 
         Raises:
             UnreadableRaster: the file is damaged there.
+            ImageAway: the store does not give it.
         """
         shape = (height, width)
-        present = self._present(window, shape)
-        if not present.any():
-            return np.zeros((3, *shape), self.dtype), present
         try:
+            present = self._present(window, shape)
+            if not present.any():
+                return np.zeros((3, *shape), self.dtype), present
             valid = present & self._mask(window, shape)
             if not valid.any():
                 return np.zeros((3, *shape), self.dtype), valid
@@ -148,7 +151,7 @@ class Scene:
                 resampling=_resampling(window, shape),
             )
         except RasterioError as error:
-            raise UnreadableRaster(f"{window}: {error}") from error
+            raise _fault(f"{window}: {error}", is_remote=self.is_remote) from error
         return np.broadcast_to(pixels, (3, *shape)), valid
 
     @contextmanager
@@ -173,14 +176,17 @@ class Scene:
         except (RasterioError, CPLE_BaseError) as error:
             raise UnsupportedCrs(str(error)) from error
         with warped:
-            yield LaidScene(grid, self.bands, warped)
+            yield LaidScene(grid, self.bands, self.is_remote, warped)
 
     def blocks_present(self) -> NDArray[np.bool_]:
         """Which storage blocks of the file hold data, shape (block rows, block columns)."""
         block_height, block_width = self.block_shape
         rows = range(-(-self.grid.height // block_height))
         columns = range(-(-self.grid.width // block_width))
-        return self._blocks(rows, columns)
+        try:
+            return self._blocks(rows, columns)
+        except RasterioError as error:
+            raise _fault(str(error), is_remote=self.is_remote) from error
 
     @property
     def block_shape(self) -> tuple[int, int]:
@@ -207,7 +213,20 @@ class Scene:
             ]
             for row in rows
         ]
-        return np.array(found, np.bool_).reshape(len(rows), len(columns))
+        blocks = np.array(found, np.bool_).reshape(len(rows), len(columns))
+        if self.is_remote:
+            self._must_be_absent(rows, columns, blocks)
+        return blocks
+
+    def _must_be_absent(self, rows: range, columns: range, blocks: NDArray[np.bool_]) -> None:
+        """GDAL calls a block absent, too, when it could not fetch the table that says where it is.
+
+        A pixel of such a block cannot be read then. One of a block that is absent costs nothing.
+        """
+        height, width = self.block_shape
+        for row, column in np.argwhere(~blocks):
+            corner = Window(columns[column] * width, rows[row] * height, 1, 1)
+            self._dataset.read(self.bands.red, window=corner)
 
     def _mask(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
         bands = sorted(set(self.bands.indexes))
@@ -233,10 +252,12 @@ class LaidScene:
     Attributes:
         grid: the pixels it is read in.
         bands: which bands are read.
+        is_remote: as of the image itself.
     """
 
     grid: SceneGrid
     bands: BandOrder
+    is_remote: bool
     _warped: WarpedVRT = field(repr=False)
 
     @property
@@ -255,7 +276,7 @@ class LaidScene:
                 pixels = self._warped.read(bands, window=window, out_shape=(len(bands), *shape))
                 mask = self._mask(window, shape)
         except (RasterioError, CPLE_BaseError) as error:
-            raise UnreadableRaster(f"{window}: {error}") from error
+            raise _fault(f"{window}: {error}", is_remote=self.is_remote) from error
         return np.broadcast_to(pixels, (3, *shape)), mask
 
     def _mask(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -296,6 +317,7 @@ def open_scene(path: Path | str, bands: BandOrder | None = None) -> Iterator[Sce
 
     Raises:
         UnreadableRaster: not a GeoTIFF that GDAL can open.
+        ImageAway: the store does not give it.
         MissingGeoreference: no CRS, or no transform.
         UnsupportedCrs: a CRS that is no map.
         UnsupportedBands: not visible light in 8 or 16 bits.
@@ -304,10 +326,11 @@ def open_scene(path: Path | str, bands: BandOrder | None = None) -> Iterator[Sce
     if isinstance(path, Path) and not path.is_file():
         raise UnreadableRaster(f"{path.name}: no such file")
     name = str(path.resolve()) if isinstance(path, Path) else path
-    with rasterio.Env(**GDAL_OPTIONS), _open_dataset(name) as dataset:
+    is_remote = isinstance(path, str)
+    with rasterio.Env(**GDAL_OPTIONS), _open_dataset(name, is_remote=is_remote) as dataset:
         grid = _grid_of(dataset)
         order, said = _choose_bands(dataset, bands)
-        yield Scene(grid, measure_pixel(grid), order, said, isinstance(path, str), dataset)
+        yield Scene(grid, measure_pixel(grid), order, said, is_remote, dataset)
 
 
 def hash_file(path: Path) -> str:
@@ -353,7 +376,7 @@ def measure_pixel(grid: SceneGrid) -> tuple[float, float]:
     return across, down
 
 
-def _open_dataset(name: str) -> DatasetReader:
+def _open_dataset(name: str, *, is_remote: bool) -> DatasetReader:
     try:
         dataset = _open_quietly(name, OVERVIEW_LEVEL="NONE")
         if dataset.tags(ns="OVERVIEWS"):
@@ -362,8 +385,13 @@ def _open_dataset(name: str) -> DatasetReader:
         dataset = _open_quietly(name)
         dataset.overviews(1)  # looked for now, while the options above hold in this thread
     except RasterioError as error:
-        raise UnreadableRaster(str(error)) from error
+        raise _fault(str(error), is_remote=is_remote) from error
     return dataset
+
+
+def _fault(why: str, *, is_remote: bool) -> DetectionError:
+    """What a failed read means: in a store, the network may be at fault and not the file."""
+    return ImageAway(why) if is_remote else UnreadableRaster(why)
 
 
 def _open_quietly(name: str, **options: str) -> DatasetReader:

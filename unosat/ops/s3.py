@@ -1,0 +1,131 @@
+"""An S3 bucket through django-storages, and GDAL's way into it. Only ``unosat.ops.store`` asks.
+
+Every key was checked there. What the network or the server does wrong becomes ``StoreAway``.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import rasterio
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import storages
+from rasterio.errors import RasterioError
+from rasterio.session import Session
+from storages.backends.s3 import S3Storage
+from urllib3.exceptions import HTTPError
+
+from unosat.ops.errors import StoreAway
+
+NOT_THERE = {"404", "NoSuchKey", "NotFound"}
+
+
+class _Key(Session):  # type: ignore[misc] # rasterio has no types
+    """The bucket's key for GDAL, without another look into the environment."""
+
+    def __init__(self) -> None:
+        self.credentials: dict[str, str] = {}
+
+    @classmethod
+    def hascreds(cls, config: dict[str, str]) -> bool:
+        """Whether GDAL was given a key."""
+        return "AWS_ACCESS_KEY_ID" in config
+
+    def get_credential_options(self) -> dict[str, str]:
+        """The key."""
+        bucket = settings.UNOSAT_BUCKET
+        return {
+            "AWS_ACCESS_KEY_ID": bucket.access_key,
+            "AWS_SECRET_ACCESS_KEY": bucket.secret_key,
+        }
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """GDAL may read from the bucket in this thread (from the main one: in the process)."""
+    bucket = settings.UNOSAT_BUCKET
+    # What was read, or not found, in a file is forgotten when it is closed: else GDAL would go on
+    # saying that a file does not exist which it could not reach once.
+    uncached = {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{bucket.name}"}
+    allowed = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif"}
+    header = {"GDAL_INGESTED_BYTES_AT_OPEN": "65536"}  # all of a clean COG's directories
+    try:
+        with rasterio.Env(session=_Key(), **bucket.as_gdal(), **uncached, **allowed, **header):
+            yield
+    except RasterioError as error:
+        raise StoreAway(str(error)) from error
+
+
+def fetch(key: str, path: Path) -> None:
+    """Copy an object to a path."""
+    with _faults(key):
+        _object(key).download_file(str(path), Config=_storage().transfer_config)
+
+
+def send(path: Path, key: str) -> None:
+    """Make an object of a file: whole or not at all, in parts if it is large."""
+    with _faults(key), path.open("rb") as file:
+        _storage().save(key, File(file))
+
+
+def opened(key: str) -> "File[bytes]":
+    """An object's bytes, all here."""
+    with _faults(key):
+        file = _storage().open(key)
+        file.open()  # fetches it
+        return cast("File[bytes]", file)
+
+
+def exists(key: str) -> bool:
+    """Whether there is such an object."""
+    with _faults(key):
+        return bool(_storage().exists(key))
+
+
+def names(folder: str) -> list[str]:
+    """Names of the objects right below a folder."""
+    with _faults(folder):
+        return sorted(_storage().listdir(folder)[1])
+
+
+def remove(key: str) -> None:
+    """Remove an object, or all below a folder."""
+    below = settings.UNOSAT_BUCKET.full_key(f"{key}/")
+    with _faults(key):
+        _storage().delete(key)
+        _storage().bucket.objects.filter(Prefix=below).delete()
+
+
+def answers() -> bool:
+    """Whether the server answers at all, be it with a refusal."""
+    try:
+        _storage().exists("is-anybody-there")
+    except ClientError as error:
+        return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) < 500
+    except (BotoCoreError, HTTPError, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def _faults(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in NOT_THERE:
+            raise FileNotFoundError(key) from error
+        raise StoreAway(f"{key}: {error}") from error
+    except (BotoCoreError, Boto3Error, HTTPError) as error:
+        raise StoreAway(f"{key}: {error}") from error
+
+
+def _storage() -> S3Storage:
+    return cast("S3Storage", storages["default"])
+
+
+def _object(key: str):  # type: ignore[no-untyped-def] # noqa: ANN202 (boto3 makes its class at run time)
+    return _storage().bucket.Object(settings.UNOSAT_BUCKET.full_key(key))
