@@ -40,12 +40,14 @@ from tests.unosat.makers import (
     make_organisation,
     make_scene,
     make_user,
+    town,
 )
 from unosat.accounts import services as accounts
 from unosat.assessments import detectors, services
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest
 from unosat.ops import store
+from unosat.ops.bucket import Bucket
 from unosat.ops.errors import StoreAway
 from unosat.review import outlines
 from unosat.review.models import Footprint
@@ -83,7 +85,7 @@ def stack(
     cable: Cable,
 ) -> Iterator[Stack]:
     """Web, clock and workers, started by ``start_apart``; only the detect worker has the cable."""
-    prefix = django_settings.UNOSAT_BUCKET.prefix
+    prefix = bucket().prefix
     with processes_of(redis_url, tmp_path / "log") as stack:
         start_apart(stack, tmp_path / "web", s3_server.url(prefix=prefix), web=True)
         stack.start_beat()
@@ -186,11 +188,11 @@ def test_a_map_without_its_storage_says_so_and_draws_again_afterwards(
     cable: Cable, client: Client
 ) -> None:
     organisation = make_organisation()
-    scene = make_scene(organisation)
+    scene = make_scene(organisation, town())
     store.hand_over(scene.cog_key)
     store.remove_here(scene.cog_key)
     client.force_login(make_user(organisation))
-    tile = MERCATOR.tile(WEST + 500 * STEP, NORTH - 500 * STEP, 17)
+    tile = MERCATOR.tile(WEST + 256 * STEP, NORTH - 256 * STEP, 17)
     address = f"/api/v1/tiles/scenes/{scene.pk}/17/{tile.x}/{tile.y}.webp"
     drawn = client.get(address)
 
@@ -218,10 +220,15 @@ def test_an_upload_whose_last_byte_comes_while_the_storage_is_away_is_not_lost(
     scene = scenes.become_scene(upload.pk)  # as a client's next question does
 
     assert scene.size_bytes == 4
-    assert s3_server.keys(django_settings.UNOSAT_BUCKET.full_key("uploads"))
+    assert s3_server.keys(bucket().full_key("uploads"))
     assert not store.store_path(upload.path).exists()
     with store.local(upload.path) as original:
         assert original.read_bytes() == b"data"
+
+
+def bucket() -> Bucket:
+    assert django_settings.UNOSAT_BUCKET is not None
+    return django_settings.UNOSAT_BUCKET
 
 
 def stored(assessment_id: UUID | str) -> list[tuple[str, str, float, str]]:
@@ -236,7 +243,16 @@ def alone(assessment_id: str) -> list[tuple[str, str, float, str]]:
     plan = ScenePlan.from_json(str(row.plan))
     detector = load_detector(find_model(DEFAULT_MODEL), device="cpu")
     with store.local(row.scene.cog_key) as image:
-        found = pipeline.detect_scene(image, detector, plan.options)
+        assert plan == pipeline.plan_scene(
+            image,
+            detector.spec,
+            plan.options,
+            scene_sha256=row.scene.sha256,
+            scene_name=row.scene.name,
+        )
+        everything = pipeline.Shard(0, 0, plan.layout.batch_count)
+        result = pipeline.detect_shard(image, plan, everything, detector)
+    found = pipeline.merge(plan, [result])
     return sorted(
         (
             str(one.id),
@@ -244,7 +260,7 @@ def alone(assessment_id: str) -> list[tuple[str, str, float, str]]:
             one.to_feature()["properties"]["score"],
             outlines.stored(one.lonlat).wkt,
         )
-        for one in found.footprints
+        for one in found
     )
 
 

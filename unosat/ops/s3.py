@@ -19,6 +19,7 @@ from rasterio.session import Session
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
+from unosat.ops.bucket import Bucket
 from unosat.ops.errors import StoreAway
 
 NOT_THERE = {"404", "NoSuchKey", "NotFound"}
@@ -37,7 +38,7 @@ class _Key(Session):  # type: ignore[misc] # rasterio has no types
 
     def get_credential_options(self) -> dict[str, str]:
         """The key."""
-        bucket = settings.UNOSAT_BUCKET
+        bucket = _place()
         return {
             "AWS_ACCESS_KEY_ID": bucket.access_key,
             "AWS_SECRET_ACCESS_KEY": bucket.secret_key,
@@ -47,7 +48,7 @@ class _Key(Session):  # type: ignore[misc] # rasterio has no types
 @contextmanager
 def reading() -> Iterator[None]:
     """GDAL may read from the bucket in this thread (from the main one: in the process)."""
-    bucket = settings.UNOSAT_BUCKET
+    bucket = _place()
     # What was read, or not found, in a file is forgotten when it is closed: else GDAL would go on
     # saying that a file does not exist which it could not reach once.
     uncached = {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{bucket.name}"}
@@ -94,7 +95,7 @@ def names(folder: str) -> list[str]:
 
 def remove(key: str) -> None:
     """Remove an object, or all below a folder."""
-    below = settings.UNOSAT_BUCKET.full_key(f"{key}/")
+    below = _place().full_key(f"{key}/")
     with _faults(key):
         _storage().delete(key)
         _storage().bucket.objects.filter(Prefix=below).delete()
@@ -123,9 +124,13 @@ def _faults(key: str) -> Iterator[None]:
         raise StoreAway(f"{key}: {error}") from error
 
 
+def _place() -> Bucket:
+    return cast("Bucket", settings.UNOSAT_BUCKET)
+
+
 def _storage() -> S3Storage:
     return cast("S3Storage", storages["default"])
 
 
 def _object(key: str):  # type: ignore[no-untyped-def] # noqa: ANN202 (boto3 makes its class at run time)
-    return _storage().bucket.Object(settings.UNOSAT_BUCKET.full_key(key))
+    return _storage().bucket.Object(_place().full_key(key))

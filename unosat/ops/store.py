@@ -37,12 +37,12 @@ class Folder(FileSystemStorage):
     """Django's storage in ``UNOSAT_STORE``."""
 
     @property
-    def base_location(self) -> str:  # type: ignore[override] # asked each time: tests move it
-        """The folder, as it is set."""
+    def base_location(self) -> str:
+        """The folder, as it is set now."""
         return str(settings.UNOSAT_STORE)
 
     @property
-    def location(self) -> str:  # type: ignore[override]
+    def location(self) -> str:
         """The same, absolute."""
         return str(Path(settings.UNOSAT_STORE).absolute())
 
@@ -131,7 +131,7 @@ def exists(key: str) -> bool:
         StoreAway: the bucket does not answer.
     """
     bucket = _bucket()
-    return storages["default"].exists(_checked(key)) if bucket is None else bucket.exists(key)
+    return bool((bucket or storages["default"]).exists(_checked(key)))
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def put(key: str, content: bytes) -> None:
 
 def content(key: str) -> bytes:
     with store.opened(key) as file:
-        return file.read()
+        return bytes(file.read())
 
 
 def put_image(key: str, pixels: np.ndarray | None = None) -> None:
