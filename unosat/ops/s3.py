@@ -5,11 +5,14 @@ Every key was checked there. What the network or the server does wrong becomes `
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
+import boto3
 import rasterio
 from boto3.exceptions import Boto3Error
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.base import File
@@ -22,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from unosat.ops.bucket import Bucket
 from unosat.ops.errors import StoreAway
 
+ASK_SECONDS = 3  # whether anybody is there; a page about health waits for it
 NOT_THERE = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -102,9 +106,10 @@ def remove(key: str) -> None:
 
 
 def answers() -> bool:
-    """Whether the server answers at all, be it with a refusal."""
+    """Whether the server answers at all, be it with a refusal. Known after a few seconds."""
+    bucket = _place()
     try:
-        _storage().exists("is-anybody-there")
+        _asker(bucket).head_object(Bucket=bucket.name, Key=bucket.full_key("is-anybody-there"))
     except ClientError as error:
         return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) < 500
     except (BotoCoreError, HTTPError, OSError):
@@ -122,6 +127,23 @@ def _faults(key: str) -> Iterator[None]:
         raise StoreAway(f"{key}: {error}") from error
     except (BotoCoreError, Boto3Error, HTTPError) as error:
         raise StoreAway(f"{key}: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _asker(bucket: Bucket):  # type: ignore[no-untyped-def] # noqa: ANN202 (boto3 makes its class at run time)
+    return boto3.client(
+        "s3",
+        endpoint_url=bucket.endpoint,
+        aws_access_key_id=bucket.access_key,
+        aws_secret_access_key=bucket.secret_key,
+        region_name=bucket.region,
+        config=Config(
+            connect_timeout=ASK_SECONDS,
+            read_timeout=ASK_SECONDS,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": bucket.addressing},
+        ),
+    )
 
 
 def _place() -> Bucket:

@@ -1,5 +1,7 @@
 """A folder and a bucket behave alike; what a bucket adds is that it may be away."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -270,6 +272,24 @@ def test_a_store_that_is_away_is_said_to_be(cable: Cable) -> None:
     cable.plug()
     assert content("gaps/a.geojson") == b"{}"
     assert not store.exists("gaps/b.geojson")
+
+
+def test_a_store_that_hangs_is_known_to_be_away_within_seconds(
+    cable: Cable, s3_server: S3Server
+) -> None:
+    put_image("cogs/a.tif")
+    begun = time.monotonic()
+
+    os.killpg(s3_server.process.pid, signal.SIGSTOP)
+    try:
+        assert not store.answers()
+        waited = time.monotonic() - begun
+    finally:
+        os.killpg(s3_server.process.pid, signal.SIGCONT)
+
+    assert waited < 15  # boto's own timeouts and repetitions come to more than a minute
+    assert cable.near
+    assert store.answers()
 
 
 def test_work_waits_for_a_store_that_is_away_and_begins_again(cable: Cable) -> None:
