@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Geod, Transformer
 from pyproj.exceptions import ProjError
-from rasterio._err import CPLE_BaseError
+from rasterio._err import _ERROR_STACK, CPLE_BaseError, stack_errors
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -183,10 +183,7 @@ class Scene:
         block_height, block_width = self.block_shape
         rows = range(-(-self.grid.height // block_height))
         columns = range(-(-self.grid.width // block_width))
-        try:
-            return self._blocks(rows, columns)
-        except RasterioError as error:
-            raise _fault(str(error), is_remote=self.is_remote) from error
+        return self._blocks(rows, columns)
 
     @property
     def block_shape(self) -> tuple[int, int]:
@@ -206,27 +203,18 @@ class Scene:
         # Interleaved by band, a block of one colour may be absent where another's is not.
         bands = sorted(set(self.bands.indexes))
         look_up = self._dataset.get_tag_item
-        found = [
-            [
-                any(look_up(f"BLOCK_OFFSET_{column}_{row}", "TIFF", band) for band in bands)
-                for column in columns
+        with stack_errors():
+            found = [
+                [
+                    any(look_up(f"BLOCK_OFFSET_{column}_{row}", "TIFF", band) for band in bands)
+                    for column in columns
+                ]
+                for row in rows
             ]
-            for row in rows
-        ]
-        blocks = np.array(found, np.bool_).reshape(len(rows), len(columns))
-        if self.is_remote:
-            self._must_be_absent(rows, columns, blocks)
-        return blocks
-
-    def _must_be_absent(self, rows: range, columns: range, blocks: NDArray[np.bool_]) -> None:
-        """GDAL calls a block absent, too, when it could not fetch the table that says where it is.
-
-        A pixel of such a block cannot be read then. One of a block that is absent costs nothing.
-        """
-        height, width = self.block_shape
-        for row, column in np.argwhere(~blocks):
-            corner = Window(columns[column] * width, rows[row] * height, 1, 1)
-            self._dataset.read(self.bands.red, window=corner)
+            faults = list(_ERROR_STACK.get())
+        if faults and self.is_remote:  # GDAL calls what it could not look up absent, like the rest
+            raise ImageAway(str(faults[0]))
+        return np.array(found, np.bool_).reshape(len(rows), len(columns))
 
     def _mask(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
         bands = sorted(set(self.bands.indexes))

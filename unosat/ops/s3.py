@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from unosat.ops.bucket import Bucket
 from unosat.ops.errors import StoreAway
 
+CACHE_BYTES = 256 * 1024**2  # of what GDAL fetched: the header stays there while a shard is read
 ASK_SECONDS = 3  # whether anybody is there; a page about health waits for it
 NOT_THERE = {"404", "NoSuchKey", "NotFound"}
 
@@ -50,16 +51,25 @@ class _Key(Session):  # type: ignore[misc] # rasterio has no types
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """GDAL may read from the bucket in this thread (from the main one: in the process)."""
+def reading(header_bytes: int) -> Iterator[None]:
+    """GDAL may read from the bucket in this thread (from the main one: in the process).
+
+    Args:
+        header_bytes: of each file, fetched when it is opened, where a failure is noticed. The
+            tables of blocks must be in it: later GDAL takes blocks for empty, without an error,
+            if it cannot fetch the part of a table that they are in.
+    """
     bucket = _place()
     # What was read, or not found, in a file is forgotten when it is closed: else GDAL would go on
     # saying that a file does not exist which it could not reach once.
     uncached = {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{bucket.name}"}
     allowed = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif"}
-    header = {"GDAL_INGESTED_BYTES_AT_OPEN": "65536"}  # all of a clean COG's directories
+    header = {"GDAL_INGESTED_BYTES_AT_OPEN": str(header_bytes)}
+    cache = {"CPL_VSIL_CURL_CACHE_SIZE": str(CACHE_BYTES)}
     try:
-        with rasterio.Env(session=_Key(), **bucket.as_gdal(), **uncached, **allowed, **header):
+        with rasterio.Env(
+            session=_Key(), **bucket.as_gdal(), **uncached, **allowed, **header, **cache
+        ):
             yield
     except RasterioError as error:
         raise StoreAway(str(error)) from error

@@ -30,6 +30,7 @@ AWAY = (StoreAway, ImageAway)
 PAUSE_SECONDS = 1.0  # between two questions whether the store is back; doubled up to the longest
 LONGEST_PAUSE_SECONDS = 15.0
 MOST_FAULTS = 6  # of a store that answers: then it is not the network
+HEADER_BYTES = 4 * 1024**2  # of a clean COG with 100,000 blocks, its mask and overviews
 REMAINS_SECONDS = 24 * 3600.0  # longer than any work; what a killed process left is older
 
 
@@ -65,14 +66,17 @@ def raster(key: str) -> Path | str:
     return f"/vsis3/{settings.UNOSAT_BUCKET.name}/{settings.UNOSAT_BUCKET.full_key(_checked(key))}"
 
 
-def reading() -> AbstractContextManager[None]:
+def reading(header_bytes: int | None = None) -> AbstractContextManager[None]:
     """While the block runs, this thread may open what ``raster`` names, and nothing else afar.
+
+    Args:
+        header_bytes: of each file of a bucket, fetched when it is opened; None: enough for all.
 
     Raises:
         StoreAway: GDAL could not read, and nobody below has said so in words of ours.
     """
     bucket = _bucket()
-    return nullcontext() if bucket is None else bucket.reading()
+    return nullcontext() if bucket is None else bucket.reading(header_bytes or HEADER_BYTES)
 
 
 @contextmanager
