@@ -26,6 +26,17 @@ class UnreadableRaster(DetectionError):
     user_message = "The image cannot be read. Export it again as a GeoTIFF and try once more."
 
 
+class ImageAway(DetectionError):
+    """An image in a store could not be read. The network may be at fault: this is no damage."""
+
+    code = "image_away"
+    user_message = (
+        "The storage of images did not give the image. Try again later; if that does not help, "
+        "ask an admin whether the image is still in the storage."
+    )
+    retryable = True
+
+
 class MissingGeoreference(DetectionError):
     """The raster carries no CRS or no usable transform."""
 

@@ -243,9 +243,7 @@ class _Images:
             if self.before is None:
                 return _TilePixels(index, "read", pixels, valid)
             under, shift = self.before.under(tile, index, (pixels, valid))
-        except UnreadableRaster:
-            if self.after.is_remote:  # a network fault is not damage: the shard must be tried again
-                raise
+        except UnreadableRaster:  # what a store does not give is ImageAway, and no damage
             return _TilePixels(index, "not_analysed")
         return _TilePixels(index, "read", np.concatenate([under, pixels]), valid, shift)
 

@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Geod, Transformer
 from pyproj.exceptions import ProjError
-from rasterio._err import CPLE_BaseError
+from rasterio._err import _ERROR_STACK, CPLE_BaseError, stack_errors
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -26,6 +26,8 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from detection.errors import (
+    DetectionError,
+    ImageAway,
     MissingGeoreference,
     UnreadableRaster,
     UnsupportedBands,
@@ -131,12 +133,13 @@ class Scene:
 
         Raises:
             UnreadableRaster: the file is damaged there.
+            ImageAway: the store does not give it.
         """
         shape = (height, width)
-        present = self._present(window, shape)
-        if not present.any():
-            return np.zeros((3, *shape), self.dtype), present
         try:
+            present = self._present(window, shape)
+            if not present.any():
+                return np.zeros((3, *shape), self.dtype), present
             valid = present & self._mask(window, shape)
             if not valid.any():
                 return np.zeros((3, *shape), self.dtype), valid
@@ -148,7 +151,7 @@ class Scene:
                 resampling=_resampling(window, shape),
             )
         except RasterioError as error:
-            raise UnreadableRaster(f"{window}: {error}") from error
+            raise _fault(f"{window}: {error}", is_remote=self.is_remote) from error
         return np.broadcast_to(pixels, (3, *shape)), valid
 
     @contextmanager
@@ -173,7 +176,7 @@ class Scene:
         except (RasterioError, CPLE_BaseError) as error:
             raise UnsupportedCrs(str(error)) from error
         with warped:
-            yield LaidScene(grid, self.bands, warped)
+            yield LaidScene(grid, self.bands, self.is_remote, warped)
 
     def blocks_present(self) -> NDArray[np.bool_]:
         """Which storage blocks of the file hold data, shape (block rows, block columns)."""
@@ -200,13 +203,17 @@ class Scene:
         # Interleaved by band, a block of one colour may be absent where another's is not.
         bands = sorted(set(self.bands.indexes))
         look_up = self._dataset.get_tag_item
-        found = [
-            [
-                any(look_up(f"BLOCK_OFFSET_{column}_{row}", "TIFF", band) for band in bands)
-                for column in columns
+        with stack_errors():
+            found = [
+                [
+                    any(look_up(f"BLOCK_OFFSET_{column}_{row}", "TIFF", band) for band in bands)
+                    for column in columns
+                ]
+                for row in rows
             ]
-            for row in rows
-        ]
+            faults = list(_ERROR_STACK.get())
+        if faults and self.is_remote:  # GDAL calls what it could not look up absent, like the rest
+            raise ImageAway(str(faults[0]))
         return np.array(found, np.bool_).reshape(len(rows), len(columns))
 
     def _mask(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -233,10 +240,12 @@ class LaidScene:
     Attributes:
         grid: the pixels it is read in.
         bands: which bands are read.
+        is_remote: as of the image itself.
     """
 
     grid: SceneGrid
     bands: BandOrder
+    is_remote: bool
     _warped: WarpedVRT = field(repr=False)
 
     @property
@@ -255,7 +264,7 @@ class LaidScene:
                 pixels = self._warped.read(bands, window=window, out_shape=(len(bands), *shape))
                 mask = self._mask(window, shape)
         except (RasterioError, CPLE_BaseError) as error:
-            raise UnreadableRaster(f"{window}: {error}") from error
+            raise _fault(f"{window}: {error}", is_remote=self.is_remote) from error
         return np.broadcast_to(pixels, (3, *shape)), mask
 
     def _mask(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -296,6 +305,7 @@ def open_scene(path: Path | str, bands: BandOrder | None = None) -> Iterator[Sce
 
     Raises:
         UnreadableRaster: not a GeoTIFF that GDAL can open.
+        ImageAway: the store does not give it.
         MissingGeoreference: no CRS, or no transform.
         UnsupportedCrs: a CRS that is no map.
         UnsupportedBands: not visible light in 8 or 16 bits.
@@ -304,10 +314,11 @@ def open_scene(path: Path | str, bands: BandOrder | None = None) -> Iterator[Sce
     if isinstance(path, Path) and not path.is_file():
         raise UnreadableRaster(f"{path.name}: no such file")
     name = str(path.resolve()) if isinstance(path, Path) else path
-    with rasterio.Env(**GDAL_OPTIONS), _open_dataset(name) as dataset:
+    is_remote = isinstance(path, str)
+    with rasterio.Env(**GDAL_OPTIONS), _open_dataset(name, is_remote=is_remote) as dataset:
         grid = _grid_of(dataset)
         order, said = _choose_bands(dataset, bands)
-        yield Scene(grid, measure_pixel(grid), order, said, isinstance(path, str), dataset)
+        yield Scene(grid, measure_pixel(grid), order, said, is_remote, dataset)
 
 
 def hash_file(path: Path) -> str:
@@ -353,7 +364,7 @@ def measure_pixel(grid: SceneGrid) -> tuple[float, float]:
     return across, down
 
 
-def _open_dataset(name: str) -> DatasetReader:
+def _open_dataset(name: str, *, is_remote: bool) -> DatasetReader:
     try:
         dataset = _open_quietly(name, OVERVIEW_LEVEL="NONE")
         if dataset.tags(ns="OVERVIEWS"):
@@ -362,8 +373,13 @@ def _open_dataset(name: str) -> DatasetReader:
         dataset = _open_quietly(name)
         dataset.overviews(1)  # looked for now, while the options above hold in this thread
     except RasterioError as error:
-        raise UnreadableRaster(str(error)) from error
+        raise _fault(str(error), is_remote=is_remote) from error
     return dataset
+
+
+def _fault(why: str, *, is_remote: bool) -> DetectionError:
+    """What a failed read means: in a store, the network may be at fault and not the file."""
+    return ImageAway(why) if is_remote else UnreadableRaster(why)
 
 
 def _open_quietly(name: str, **options: str) -> DatasetReader:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tests import private_servers
 from tests.live import Stack, free_port, processes_of
 from tests.private_servers import Servers
+from tests.s3 import S3Server, running_s3
 
 MakeGeotiff = Callable[..., Path]
 StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
@@ -84,6 +85,13 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(servers: Servers) -> None:
     """Start the servers before pytest-django makes the test database."""
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """This session's own S3 API server: a process that shares no folder with ours."""
+    with running_s3(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
 
 
 @pytest.fixture

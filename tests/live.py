@@ -33,10 +33,13 @@ class Stack:
     Attributes:
         logs: one file per process.
         url: of the web process, with a closing slash; "" before it was started.
+        base: all that processes started from now on find in their environment, but for what each
+            is given; None: the real settings, pointed at the test database.
     """
 
     logs: Path
     url: str = ""
+    base: dict[str, str] | None = None
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -77,7 +80,7 @@ class Stack:
         process = processes.start(
             processes.guarded(command),
             log=self.logs / f"{name}.log",
-            env=environment() | env,
+            env=(environment() if self.base is None else self.base) | env,
             cwd=PROJECT,
         )
         self._processes.append(process)

@@ -7,6 +7,8 @@ from typing import Any
 
 import environ
 
+from unosat.ops.bucket import Bucket
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -71,6 +73,14 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 UNOSAT_STORE = Path(env.str("UNOSAT_STORE", default=str(BASE_DIR / "var" / "store")))
+_storage_url = env.str("UNOSAT_STORAGE_URL", default="")  # else all lies in the folder above
+UNOSAT_BUCKET = Bucket.parse(_storage_url) if _storage_url else None
+STORAGES = {
+    "default": UNOSAT_BUCKET.as_storage()
+    if UNOSAT_BUCKET
+    else {"BACKEND": "unosat.ops.store.Folder"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
 

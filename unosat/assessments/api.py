@@ -13,6 +13,7 @@ from unosat.accounts.actors import actor_of
 from unosat.assessments import selectors, services
 from unosat.assessments.selectors import Progress
 from unosat.assessments.services import AssessmentRequest
+from unosat.ops import store
 
 router = Router(tags=["assessments"])
 
@@ -134,8 +135,8 @@ def not_analysed(request: HttpRequest, assessment_id: UUID) -> FileResponse:
 
     404 until the assessment is done, and where no outlines were given to it.
     """
-    path = selectors.omissions(actor_of(request), assessment_id)
-    return FileResponse(path.open("rb"), content_type="text/csv", filename="not_analysed.csv")
+    key = selectors.omissions(actor_of(request), assessment_id)
+    return FileResponse(store.opened(key), content_type="text/csv", filename="not_analysed.csv")
 
 
 @router.get("/assessments/{uuid:assessment_id}/ground-not-analysed")
@@ -144,7 +145,7 @@ def ground_not_analysed(request: HttpRequest, assessment_id: UUID) -> FileRespon
 
     404 until the assessment is done.
     """
-    path = selectors.gaps(actor_of(request), assessment_id)
+    key = selectors.gaps(actor_of(request), assessment_id)
     return FileResponse(
-        path.open("rb"), content_type="application/geo+json", filename="not_analysed.geojson"
+        store.opened(key), content_type="application/geo+json", filename="not_analysed.geojson"
     )

@@ -8,7 +8,7 @@ from detection import weights
 from detection.backends import load_detector
 from detection.detector import Detector, ModelSpec
 from detection.errors import ModelUnavailable
-from unosat.ops.store import store_path
+from unosat.ops import store
 from unosat.training.models import ModelVersion
 
 
@@ -18,7 +18,11 @@ def spec_of(version: ModelVersion) -> ModelSpec:
     Raises:
         ModelUnavailable: it is missing, or not the one recorded.
     """
-    spec = weights.read_spec(store_path(version.folder))
+    try:
+        with store.local(f"{version.folder}/{weights.CARD}") as card:
+            spec = weights.read_spec(card.parent)
+    except FileNotFoundError as error:
+        raise ModelUnavailable(f"{version}: {error}") from error
     if spec.sha256 != version.sha256:
         raise ModelUnavailable(f"{version}: the card names other weights")
     return spec
@@ -38,4 +42,5 @@ def detector_of(version: ModelVersion) -> Detector:
 # was replaced while its assessments are under way. Each costs 70 MB.
 @lru_cache(maxsize=3)
 def _loaded(sha256: str, folder: str, device: str) -> Detector:  # noqa: ARG001
-    return load_detector(store_path(folder), device=device)
+    with store.local_folder(folder) as files:
+        return load_detector(files, device=device)

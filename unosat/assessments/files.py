@@ -4,7 +4,7 @@ from uuid import UUID
 
 from detection.before import BeforeScene
 from unosat.assessments.models import Assessment
-from unosat.ops.store import store_path
+from unosat.ops import store
 from unosat.training.models import ModelVersion
 
 
@@ -17,7 +17,7 @@ def before_of(row: Assessment) -> BeforeScene | None:
     scene = row.before_scene
     if scene is None or row.model_version.input_kind != ModelVersion.InputKind.BEFORE_AFTER:
         return None
-    return BeforeScene(store_path(scene.cog_key), scene.sha256, scene.name)
+    return BeforeScene(store.raster(scene.cog_key), scene.sha256, scene.name)
 
 
 def gaps_key(assessment_id: UUID) -> str:

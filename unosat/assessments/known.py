@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,9 @@ from shapely.geometry.base import BaseGeometry
 
 from detection.errors import UnreadableOutlines
 from detection.outlines.geojson import read_features
-from detection.planning import KnownOutlines
+from detection.planning import KnownOutlines, ScenePlan
 from unosat.assessments.errors import BadOutlines, NoPolygons, TooManyOutlines
 from unosat.ops import store
-from unosat.ops.store import store_path
 
 MOST_BYTES = 16 * 1024**2
 MOST_OUTLINES = 100_000
@@ -88,9 +88,24 @@ def forget(assessment_id: UUID) -> None:
     store.remove(_folder_key(assessment_id))
 
 
-def to_plan(assessment_id: UUID, book: Path, *, also_detect: bool) -> KnownOutlines:
-    """What the engine needs to plan with them; it writes ``book``."""
-    return KnownOutlines(store_path(_source_key(assessment_id)), book, also_detect=also_detect)
+@contextmanager
+def to_plan(assessment_id: UUID, *, also_detect: bool) -> Iterator[KnownOutlines]:
+    """What the engine needs to plan with them; its book is kept when the block ends well."""
+    with (
+        store.local(_source_key(assessment_id)) as source,
+        store.writing(book_key(assessment_id)) as book,
+    ):
+        yield KnownOutlines(source, book, also_detect=also_detect)
+
+
+@contextmanager
+def book_of(assessment_id: UUID, plan: ScenePlan) -> Iterator[Path | None]:
+    """The book that planning wrote, to read; None where no outlines are known."""
+    if plan.outlines is None:
+        yield None
+        return
+    with store.local(book_key(assessment_id)) as book:
+        yield book
 
 
 def book_key(assessment_id: UUID) -> str:

@@ -19,7 +19,6 @@ from unosat.assessments.files import gaps_key
 from unosat.assessments.models import Assessment, Shard
 from unosat.ops import leases, store
 from unosat.ops.leases import Lease
-from unosat.ops.store import store_path
 from unosat.review import outlines
 from unosat.review.models import Building, Footprint
 
@@ -56,16 +55,16 @@ def _store(row: Assessment, lease: Lease) -> None:
     plan = ScenePlan.from_json(str(row.plan))
     results = _Results(row.pk)
     found = 0
-    book = store_path(known.book_key(row.pk))
-    merged = pipeline.merge(plan, results, book=book)
-    while chunk := list(islice(merged, ROWS_AT_ONCE)):
-        found += len(chunk)
-        _store_chunk(row, chunk)
-    counts = pipeline.total_counts(plan, results.counts)
-    if plan.outlines:
-        with store.writing(known.omissions_key(row.pk)) as path:
-            omissions = pipeline.not_analysed(plan, counts, book)
-            path.write_text("".join(outputs.omissions_csv(omissions)), encoding="utf-8")
+    with known.book_of(row.pk, plan) as book:
+        merged = pipeline.merge(plan, results, book=book)
+        while chunk := list(islice(merged, ROWS_AT_ONCE)):
+            found += len(chunk)
+            _store_chunk(row, chunk)
+        counts = pipeline.total_counts(plan, results.counts)
+        if book:
+            with store.writing(known.omissions_key(row.pk)) as path:
+                omissions = pipeline.not_analysed(plan, counts, book)
+                path.write_text("".join(outputs.omissions_csv(omissions)), encoding="utf-8")
     metadata = outputs.describe(plan, counts, time=timezone.now())
     with store.writing(gaps_key(row.pk)) as path:
         path.write_text(outputs.gaps_geojson(find_gaps(plan, counts), metadata), encoding="utf-8")

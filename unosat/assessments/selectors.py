@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from unosat.assessments.errors import GroundUnknown, NothingLeftOut
 from unosat.assessments.files import gaps_key
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import NotFound
-from unosat.ops.store import store_path
+from unosat.ops import store
 from unosat.training.models import ModelVersion
 
 UNFINISHED = ("waiting", "planning", "running", "merging")
@@ -110,8 +109,8 @@ def assessment(actor: Actor, assessment_id: UUID) -> Assessment:
     return found
 
 
-def omissions(actor: Actor, assessment_id: UUID) -> Path:
-    """The table of the given outlines that have no grade.
+def omissions(actor: Actor, assessment_id: UUID) -> str:
+    """The key of the table of the given outlines that have no grade.
 
     Raises:
         NotFound: the assessment is not the organisation's.
@@ -120,21 +119,21 @@ def omissions(actor: Actor, assessment_id: UUID) -> Path:
     row = assessment(actor, assessment_id)
     if row.state != Assessment.State.DONE or "outlines" not in row.options:
         raise NothingLeftOut(f"assessment {assessment_id} is {row.state}")
-    return store_path(known.omissions_key(row.pk))
+    return known.omissions_key(row.pk)
 
 
-def gaps(actor: Actor, assessment_id: UUID) -> Path:
-    """The ground that no tile looked at, as a GeoJSON file.
+def gaps(actor: Actor, assessment_id: UUID) -> str:
+    """The key of the ground that no tile looked at, a GeoJSON file.
 
     Raises:
         NotFound: the assessment is not the organisation's.
         GroundUnknown: it is not done, or was done by a release that kept no such file.
     """
     row = assessment(actor, assessment_id)
-    path = store_path(gaps_key(row.pk))
-    if row.state != Assessment.State.DONE or not path.exists():
+    key = gaps_key(row.pk)
+    if row.state != Assessment.State.DONE or not store.exists(key):
         raise GroundUnknown(f"assessment {assessment_id} is {row.state}")
-    return path
+    return key
 
 
 def pairs_possible() -> bool:

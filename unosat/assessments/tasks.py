@@ -22,7 +22,6 @@ from unosat.ops import jobs, leases, store
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.jobs import DATABASE_AWAY
 from unosat.ops.leases import Lease
-from unosat.ops.store import store_path
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +80,14 @@ def _plan(assessment_id: UUID, lease: Lease) -> None:
 
 
 def _plan_scene(row: Assessment) -> ScenePlan:
-    with ExitStack() as writing:
+    with ExitStack() as files:
         outlines = None
         if "outlines" in row.options:
-            book = writing.enter_context(store.writing(known.book_key(row.pk)))
             also_detect = row.options["outlines"]["also_detect"]
-            outlines = known.to_plan(row.pk, book, also_detect=also_detect)
+            outlines = files.enter_context(known.to_plan(row.pk, also_detect=also_detect))
+        files.enter_context(store.reading())
         return pipeline.plan_scene(
-            store_path(row.scene.cog_key),
+            store.raster(row.scene.cog_key),
             detectors.spec_of(row.model_version),
             DetectionOptions(
                 min_score=row.options.get("min_score"), batch_size=settings.UNOSAT_BATCH_SIZE
@@ -143,20 +142,25 @@ def _detect(lease: Lease, shard: Shard) -> None:
         if beat.lost.is_set() or not _is_wanted(row.pk):
             raise Cancelled(f"shard {shard.pk}")
 
+    def look() -> tuple[pipeline.ShardResult, float]:
+        detector = detectors.detector_of(row.model_version)
+        plan = ScenePlan.from_json(str(row.plan))
+        begun = time.monotonic()
+        with known.book_of(row.pk, plan) as book, store.reading():
+            result = pipeline.detect_shard(
+                store.raster(row.scene.cog_key),
+                plan,
+                pipeline.Shard(**shard.spec),
+                detector,
+                on_tile,
+                book=book,
+                before=before.path if before else None,
+            )
+        return result, time.monotonic() - begun
+
     beat = Heartbeat(lease, lambda: {"tiles_done": done}, partial(services.announce, row.pk))
     with beat:
-        detector = detectors.detector_of(row.model_version)
-        begun = time.monotonic()
-        result = pipeline.detect_shard(
-            store_path(row.scene.cog_key),
-            ScenePlan.from_json(str(row.plan)),
-            pipeline.Shard(**shard.spec),
-            detector,
-            on_tile,
-            book=store_path(known.book_key(row.pk)),
-            before=before.path if before else None,
-        )
-        seconds = time.monotonic() - begun
+        result, seconds = store.patiently(look, lambda: on_tile(done, shard.tiles_total))
     services.store_shard(
         lease,
         shard,

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from unosat.errors import RefusedError
+
 
 class StartError(Exception):
     """Base: starting was refused. ``str(error)`` is the detail."""
@@ -39,3 +41,12 @@ class PortTaken(StartError):
     """No port is left to listen on."""
 
     user_message = "The port is in use by something else. Set UNOSAT_PORT to a free one."
+
+
+class StoreAway(RefusedError):
+    """The storage of files cannot be reached, or refuses what it should do."""
+
+    code = "store_away"
+    user_message = "The storage of images does not answer at the moment. Try again in a minute."
+    status = 503
+    retry_after_seconds = 30

@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
 from unosat.celery import app
+from unosat.ops import store
 from unosat.ops.commands import QUEUES
 from unosat.ops.models import Job, Outbox
 from unosat.scenes import sandbox
@@ -116,6 +117,8 @@ def _model() -> tuple[bool, str]:
 
 def _store() -> tuple[bool, str]:
     writable = os.access(settings.UNOSAT_STORE, os.W_OK)
+    if writable and not store.answers():
+        return False, "the object storage does not answer"
     return writable, "writable" if writable else "cannot be written"
 
 

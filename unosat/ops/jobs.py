@@ -7,6 +7,7 @@ that does the work and ends with ``leases.finish`` in the transaction that store
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from unosat.ops import leases, outbox, sweeper
+from unosat.ops import leases, outbox, store, sweeper
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.leases import Lease
 from unosat.ops.models import Job
@@ -110,7 +111,7 @@ def run(
         return
     try:
         with Heartbeat(lease, facts):
-            work(lease)
+            store.patiently(partial(work, lease))
         leases.finish(lease)
     except DATABASE_AWAY:
         raise  # the lease runs out, and another attempt follows

@@ -13,6 +13,7 @@ from pydantic import Field
 from detection.grades import Grade
 from unosat.accounts.actors import actor_of
 from unosat.errors import BadRequest
+from unosat.ops import store
 from unosat.review import explanations, outlines, selectors, services, tiles
 from unosat.review.errors import ChangedMeanwhile
 from unosat.review.models import ReviewedArea
@@ -210,9 +211,9 @@ def get_explanation(request: HttpRequest, assessment_id: UUID, uid: UUID) -> dic
 @router.get("/assessments/{uuid:assessment_id}/buildings/{uuid:uid}/explanation.png")
 def get_explanation_picture(request: HttpRequest, assessment_id: UUID, uid: UUID) -> FileResponse:
     """The chip before and after, what the grade hangs on, and the probabilities, as PNG."""
-    path = explanations.picture(actor_of(request), assessment_id, uid)
+    key = explanations.picture(actor_of(request), assessment_id, uid)
     headers = {"Cache-Control": "private, max-age=86400, immutable"}
-    return FileResponse(path.open("rb"), content_type="image/png", headers=headers)
+    return FileResponse(store.opened(key), content_type="image/png", headers=headers)
 
 
 @router.post(

@@ -1,7 +1,6 @@
 """Why the model gave a building its grade: asked for, made by a worker, kept as a picture."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,6 @@ from django.db import transaction
 from unosat.accounts.actors import Actor
 from unosat.ops import jobs, leases
 from unosat.ops.leases import Lease
-from unosat.ops.store import store_path
 from unosat.review import selectors
 from unosat.review.errors import NoExplanation, NothingToExplain
 from unosat.review.models import Building, Explanation, Footprint
@@ -69,8 +67,8 @@ def find(actor: Actor, assessment_id: UUID, uid: UUID) -> Explanation:
     return row
 
 
-def picture(actor: Actor, assessment_id: UUID, uid: UUID) -> Path:
-    """Where the PNG lies.
+def picture(actor: Actor, assessment_id: UUID, uid: UUID) -> str:
+    """The PNG's key in the store.
 
     Raises:
         NotFound: the building is not the organisation's.
@@ -79,7 +77,7 @@ def picture(actor: Actor, assessment_id: UUID, uid: UUID) -> Path:
     row = find(actor, assessment_id, uid)
     if row.state != State.READY:
         raise NoExplanation(f"{uid}: {row.state}")
-    return store_path(picture_key(row.pk))
+    return picture_key(row.pk)
 
 
 def picture_key(pk: UUID) -> str:

@@ -15,7 +15,6 @@ from unosat.assessments.files import before_of
 from unosat.errors import RefusedError
 from unosat.ops import jobs, store
 from unosat.ops.leases import Lease
-from unosat.ops.store import store_path
 from unosat.review import explanations, outlines
 from unosat.review.explanations import Said
 from unosat.review.models import Explanation
@@ -35,14 +34,15 @@ def _explain(pk: UUID, lease: Lease) -> None:
         "footprint__assessment__model_version",
     ).get(pk=pk)
     assessment = row.footprint.assessment
-    found = explain_building(
-        store_path(assessment.scene.cog_key),
-        outlines.loaded(row.footprint.outline),
-        detectors.detector_of(assessment.model_version),
-        ScenePlan.from_json(str(assessment.plan)).options,
-        before=before_of(assessment),
-        scene_sha256=assessment.scene.sha256,
-    )
+    with store.reading():
+        found = explain_building(
+            store.raster(assessment.scene.cog_key),
+            outlines.loaded(row.footprint.outline),
+            detectors.detector_of(assessment.model_version),
+            ScenePlan.from_json(str(assessment.plan)).options,
+            before=before_of(assessment),
+            scene_sha256=assessment.scene.sha256,
+        )
     with store.writing(explanations.picture_key(pk)) as path:
         # drawn in a worker's child only: matplotlib is not where the web process runs
         import_module("detection.drawing").draw_explanation(found, path)

@@ -85,7 +85,14 @@ def event_for(actor: Actor, request: SceneRequest) -> Event:
 
 
 def become_scene(upload_id: UUID) -> Scene:
-    """Turn an upload that has every byte into a Scene and queue its check; once, if asked twice."""
+    """Turn an upload that has every byte into a Scene and queue its check; once, if asked twice.
+
+    Raises:
+        StoreAway: the file could not be handed to the workers; asking again goes on.
+    """
+    upload = Upload.objects.get(pk=upload_id)
+    if upload.state != Upload.State.CONSUMED:
+        store.hand_over(upload.path)  # the worker that checks it may be another machine
     with transaction.atomic():
         upload = Upload.objects.select_for_update().get(pk=upload_id)
         done = Scene.objects.filter(upload=upload).first()
@@ -109,6 +116,7 @@ def become_scene(upload_id: UUID) -> Scene:
         upload.state = Upload.State.CONSUMED
         upload.save(update_fields=["state"])
         jobs.enqueue("ingest", scene.pk, upload.organisation_id)
+        transaction.on_commit(partial(store.remove_here, upload.path), robust=True)
     log.info("scene received", extra={"scene": str(scene.pk), "bytes": upload.length})
     return scene
 
@@ -124,12 +132,12 @@ def ingest(scene_id: UUID, lease: Lease) -> None:
     if scene.upload is None:
         raise RuntimeError("a scene to check has an upload")
     Scene.objects.filter(pk=scene_id, state=State.UPLOADED).update(state=State.CHECKING)
-    source = store.store_path(scene.upload.path)
-    sha256 = hash_file(source)
-    check_tiff(source)
     key = f"cogs/{scene.pk}.tif"
-    with store.writing(key) as target:
-        facts = sandbox.convert(source, target, scene.band_order)
+    with store.local(scene.upload.path) as source:
+        sha256 = hash_file(source)
+        check_tiff(source)
+        with store.writing(key) as target:
+            facts = sandbox.convert(source, target, scene.band_order)
     with transaction.atomic():
         if leases.finish(lease):
             Scene.objects.filter(pk=scene_id).update(

@@ -18,7 +18,7 @@ from rio_tiler.io import Reader
 from detection.radiometry import Stretch
 from unosat.accounts.actors import actor_of
 from unosat.errors import NotFound
-from unosat.ops.store import store_path
+from unosat.ops import store
 from unosat.scenes import selectors
 from unosat.scenes.models import Scene
 
@@ -26,6 +26,7 @@ TILE_PX = 256
 DEEPEST_ZOOM = 24
 EQUATOR_PIXEL_M = 156_543.034  # of a tile of zoom 0
 WEBP_QUALITY = 85
+HEADER_BYTES = 256 * 1024  # fetched for each tile from a bucket; that of some 10,000 blocks
 # A scene's pixels never change; its owner may, so only the browser keeps them, and not for long.
 CACHE = "private, max-age=3600"
 
@@ -74,7 +75,7 @@ def render(scene: Scene, z: int, x: int, y: int) -> bytes:
     shown = scene.stretch or {"bands": [1, 2, 3], "low": [0.0] * 3, "high": [255.0] * 3}
     wanted = sorted(set(shown["bands"]))
     try:
-        with Reader(str(store_path(scene.cog_key))) as reader:
+        with store.reading(HEADER_BYTES), Reader(str(store.raster(scene.cog_key))) as reader:
             image = reader.tile(
                 x, y, z, tilesize=TILE_PX, indexes=wanted, resampling_method="bilinear"
             )

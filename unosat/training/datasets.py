@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +23,7 @@ from detection.grades import Grade
 from detection.pipeline import ScenePlan
 from detection.raster import Scene, open_scene
 from detection.training.chips import IGNORED_GRADE, Chip, StoredChip, burn, grade_code
-from unosat.ops.store import store_path
+from unosat.ops import store
 from unosat.review.models import Building, ReviewedArea
 from unosat.training.clusters import Cluster
 from unosat.training.errors import NothingToLearn
@@ -82,10 +80,8 @@ def freeze(
     decisions = decided_in(organisation_id, teaching).count()
     if not decisions:
         raise NothingToLearn(f"organisation {organisation_id}")
-    root = store_path("datasets")
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".draft-") as name:
-        draft = Path(name) / "dataset"
+    with store.scratch() as folder:
+        draft = folder / "dataset"
         draft.mkdir()
         chips = []
         for chip, facts in _cut(plots_of(areas, clusters), spec):
@@ -98,9 +94,8 @@ def freeze(
         return _store(organisation_id, draft, manifest)
 
 
-def chips_of(dataset: Dataset) -> Side:
-    """The frozen chips, as training takes them."""
-    folder = store_path(dataset.folder)
+def chips_of(dataset: Dataset, folder: Path) -> Side:
+    """The frozen chips, as training takes them, in ``folder``: the Dataset's own, on this disk."""
     found: dict[str, list[StoredChip]] = {TRAIN: [], TEST: []}
     for chip in dataset.manifest["chips"]:
         stored = StoredChip(folder / chip["file"], chip["event"], chip["cluster"])
@@ -126,8 +121,8 @@ def _cut(plots: list[Plot], spec: ModelSpec) -> Iterator[tuple[Chip, dict[str, A
     for plot in plots:
         plan = plan_of(plot.assessment, spec)
         buildings = list(_buildings(plot, plan))
-        path = store_path(plot.assessment.scene.cog_key)
-        with open_scene(path, plan.options.bands) as scene:
+        path = store.raster(plot.assessment.scene.cog_key)
+        with store.reading(), open_scene(path, plan.options.bands) as scene:
             for tile, inside in windows_of(plot, plan):
                 chip = _chip(plot, plan, tile, inside, buildings)
                 chip = _with_pixels(chip, scene, plan, tile)
@@ -250,7 +245,7 @@ def _store(organisation_id: UUID, draft: Path, manifest: dict[str, Any]) -> Data
     digest = hashlib.sha256(text.encode()).hexdigest()
     (draft / MANIFEST).write_text(text, encoding="utf-8")
     key = f"datasets/{digest}"
-    _put(draft, store_path(key))
+    store.put_folder(draft, key, last=MANIFEST)
     sides = [chip["side"] for chip in manifest["chips"]]
     dataset, new = Dataset.objects.get_or_create(
         organisation_id=organisation_id,
@@ -266,13 +261,3 @@ def _store(organisation_id: UUID, draft: Path, manifest: dict[str, Any]) -> Data
     if new:
         log.info("dataset frozen", extra={"dataset": digest, "chips": len(sides)})
     return dataset
-
-
-def _put(draft: Path, final: Path) -> None:
-    """Rename into place; what is there already has the same content, for its name is its hash."""
-    try:
-        draft.rename(final)
-    except OSError:
-        if not (final / MANIFEST).is_file():
-            shutil.rmtree(final, ignore_errors=True)
-            draft.rename(final)

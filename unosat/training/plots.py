@@ -22,7 +22,7 @@ from detection.georef import GeoTile, SceneGrid
 from detection.pipeline import DetectionOptions, ScenePlan, plan_scene
 from detection.raster import to_lonlat
 from unosat.assessments.models import Assessment
-from unosat.ops.store import store_path
+from unosat.ops import store
 from unosat.review.models import Building, ReviewedArea
 from unosat.training.clusters import Cluster, Place, split
 from unosat.training.models import Dataset
@@ -90,8 +90,9 @@ def plan_of(assessment: Assessment, spec: ModelSpec) -> ScenePlan:
     if math.isclose(plan.model.pixel_size_m, spec.pixel_size_m, rel_tol=1e-6):
         return plan
     options = DetectionOptions(bands=plan.options.bands)
-    path = store_path(assessment.scene.cog_key)
-    return plan_scene(path, spec, options, scene_sha256=assessment.scene.sha256)
+    path = store.raster(assessment.scene.cog_key)
+    with store.reading():
+        return plan_scene(path, spec, options, scene_sha256=assessment.scene.sha256)
 
 
 def windows_of(plot: Plot, plan: ScenePlan) -> list[tuple[GeoTile, BaseGeometry]]:

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from detection import weights
 from detection.detector import ModelSpec
 from detection.errors import ModelUnavailable
-from unosat.ops.store import store_path
+from unosat.ops import store
 from unosat.training.errors import VersionDamaged
 from unosat.training.models import ModelVersion
 
@@ -46,16 +46,14 @@ def adopt(folder: Path) -> tuple[ModelSpec, str]:
     """
     spec = weights.verify(folder)
     key = f"models/{spec.sha256}"
-    final = store_path(key)
-    if not _is_whole(final):
-        shutil.rmtree(final, ignore_errors=True)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".draft-") as name:
-            draft = Path(name) / "model"
+    if not _is_whole(key, spec):
+        store.remove(key)
+        with store.scratch() as work:
+            draft = work / "model"
             draft.mkdir()
             for file in FILES:
                 shutil.copyfile(folder / file, draft / file)
-            _put(draft, final)
+            store.put_folder(draft, key, last=weights.CARD)
     return spec, key
 
 
@@ -71,9 +69,9 @@ def describe(folder: Path, key: str, spec: ModelSpec) -> ModelVersion:
     )
 
 
-def folder_of(version: ModelVersion) -> Path:
-    """Where a version's files lie."""
-    return store_path(version.folder)
+def files_of(version: ModelVersion) -> AbstractContextManager[Path]:
+    """A version's files on this machine's disk, to read while the block runs."""
+    return store.local_folder(version.folder)
 
 
 def check_card(version: ModelVersion) -> ModelSpec:
@@ -83,8 +81,9 @@ def check_card(version: ModelVersion) -> ModelSpec:
         VersionDamaged: it is missing, or names other weights than recorded.
     """
     try:
-        spec = weights.read_spec(folder_of(version))
-    except ModelUnavailable as error:
+        with store.local(f"{version.folder}/{weights.CARD}") as card:
+            spec = weights.read_spec(card.parent)
+    except (ModelUnavailable, FileNotFoundError) as error:
         raise VersionDamaged(str(error)) from error
     if spec.sha256 != version.sha256:
         raise VersionDamaged(f"{version}: other files than recorded")
@@ -98,7 +97,8 @@ def check_files(version: ModelVersion) -> ModelSpec:
         VersionDamaged: they are not.
     """
     try:
-        weights.verify(folder_of(version))
+        with files_of(version) as folder:
+            weights.verify(folder)
     except ModelUnavailable as error:
         raise VersionDamaged(str(error)) from error
     return check_card(version)
@@ -126,7 +126,8 @@ def _refresh_card(version: ModelVersion, folder: Path) -> None:
     """A release may say more of the same weights, such as how they scored."""
     card = weights.read_card(folder)
     if card != version.card:
-        weights.write_card(folder_of(version), card)
+        with store.writing(f"{version.folder}/{weights.CARD}") as path:
+            shutil.copy(folder / weights.CARD, path)
         version.card = card
         version.save(update_fields=["card"])
 
@@ -142,17 +143,9 @@ def _activate_if_none_is(version: ModelVersion) -> None:
         version.active = False  # another process was faster
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(key: str, spec: ModelSpec) -> bool:
     try:
-        return weights.verify(folder).sha256 == folder.name
+        with store.local_folder(key) as folder:
+            return weights.verify(folder).sha256 == spec.sha256
     except ModelUnavailable:
         return False
-
-
-def _put(draft: Path, final: Path) -> None:
-    """Rename into place; another process that was faster put the same bytes there."""
-    try:
-        draft.rename(final)
-    except OSError:
-        if not _is_whole(final):
-            raise

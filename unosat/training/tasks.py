@@ -1,7 +1,6 @@
 """The training task: fetch, learn, examine, store. It may be delivered twice, and may be killed."""
 
 import logging
-import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,9 +14,8 @@ from django.db import DatabaseError, connection
 
 from detection.errors import Cancelled, DetectionError
 from unosat.errors import RefusedError
-from unosat.ops import jobs
+from unosat.ops import jobs, store
 from unosat.ops.leases import Lease
-from unosat.ops.store import store_path
 from unosat.training import datasets, examining, learning, registry, services
 from unosat.training.learning import Lesson
 from unosat.training.models import Dataset, ModelVersion, TrainingRun
@@ -54,13 +52,15 @@ def _freeze(lease: Lease, row: TrainingRun, watch: "Watch") -> Dataset:
 
 
 def _learn(lease: Lease, row: TrainingRun, dataset: Dataset, watch: "Watch") -> None:
-    how, base = recipe(), registry.folder_of(row.base_version)
+    how = recipe()
     registry.check_files(row.base_version)
-    sides = datasets.chips_of(dataset)
-    root = store_path("models")
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".training-") as name:
-        lesson = _lesson(row, dataset, base, Path(name) / "model")
+    with (
+        registry.files_of(row.base_version) as base,
+        store.local_folder(dataset.folder) as chips,
+        store.scratch() as work,
+    ):
+        sides = datasets.chips_of(dataset, chips)
+        lesson = _lesson(row, dataset, base, work / "model")
         learning.teach(lesson, how, sides.train, watch.on_step)
         watch.examining()
         scores = {

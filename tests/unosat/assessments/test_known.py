@@ -100,7 +100,8 @@ def test_what_has_no_grade_is_listed_with_its_reason(actor: Actor, scene: Scene)
         selectors.omissions(actor, row.pk)
     finish(row)
 
-    lines = selectors.omissions(actor, row.pk).read_text("utf-8").splitlines()
+    table = store_path(selectors.omissions(actor, row.pk))
+    lines = table.read_text("utf-8").splitlines()
 
     assert lines == ["number,outline_id,reason", "3,way/far,outside_image", "4,node/3,invalid"]
 

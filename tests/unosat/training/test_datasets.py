@@ -21,7 +21,7 @@ def freeze(world: World) -> Dataset:
 
 
 def only_chip(dataset: Dataset) -> Chip:
-    (chip,) = datasets.chips_of(dataset).train
+    (chip,) = datasets.chips_of(dataset, store_path(dataset.folder)).train
     return chip.load()
 
 
@@ -163,7 +163,9 @@ def test_an_area_taller_than_a_chip_is_cut_without_a_gap(
     area = world.area(20, 20, 180, 260)
     world.decide(some_building(world, area), "destroyed")
 
-    chips = [chip.load() for chip in datasets.chips_of(freeze(world)).train]
+    dataset = freeze(world)
+    side = datasets.chips_of(dataset, store_path(dataset.folder))
+    chips = [chip.load() for chip in side.train]
 
     assert len(chips) == 2 * 3
     assert max(max(chip.instances.shape) for chip in chips) <= 250

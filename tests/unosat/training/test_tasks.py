@@ -49,7 +49,7 @@ def test_a_run_becomes_a_version_with_scores_that_is_not_active(
         assert 0 <= run.scores[age]["synthetic"]["building_ap50"] <= 1
     spec = registry.check_files(version)
     assert spec.operating_score == registry.check_files(world.version).operating_score
-    card = weights.read_card(registry.folder_of(version))
+    card = weights.read_card(store_path(version.folder))
     assert run.dataset is not None
     assert card["dataset"] == run.dataset.content_hash
     assert card["dataset_licences"] == ["CC0-1.0"]
@@ -126,7 +126,7 @@ def test_a_missing_image_fails_the_run_with_a_sentence(world: World, run: Traini
 def test_a_damaged_base_model_fails_the_run_before_anything_is_learned(
     world: World, run: TrainingRun
 ) -> None:
-    (registry.folder_of(world.version) / weights.WEIGHTS).write_bytes(b"not weights")
+    (store_path(world.version.folder) / weights.WEIGHTS).write_bytes(b"not weights")
 
     tasks.run(str(run.pk))
 
@@ -138,11 +138,11 @@ def test_training_twice_from_the_same_dataset_gives_the_same_weights(
     world: World, run: TrainingRun
 ) -> None:
     dataset = datasets.freeze(run.organisation_id, registry.check_files(world.version))
-    chips = datasets.chips_of(dataset).train
+    chips = datasets.chips_of(dataset, store_path(dataset.folder)).train
     digests = []
     for attempt in ("a", "b"):
         lesson = learning.Lesson(
-            start=registry.folder_of(world.version),
+            start=store_path(world.version.folder),
             out=store_path(f"models/{attempt}"),
             label="random@2",
             seed=4,

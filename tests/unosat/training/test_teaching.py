@@ -25,6 +25,7 @@ from detection.weights import DEFAULT_MODEL, find_model
 from tests.unosat.training.world import PIXEL_M, Drawn, World, build_world, draw_scene
 from unosat.assessments import detectors
 from unosat.assessments.services import AssessmentRequest, create_assessment
+from unosat.ops.store import store_path
 from unosat.review.models import Building, ReviewedArea
 from unosat.training import datasets, examining, learning, registry, services
 from unosat.training.learning import Lesson
@@ -135,12 +136,13 @@ def teach(start: Path, out: Path, chips: Sequence[ChipSource]) -> Path:
 
 
 def retrain(world: World, dataset: Dataset, store: Path) -> Path:
-    base = registry.folder_of(world.version)
-    return teach(base, store / f"taught-{uuid4().hex}", datasets.chips_of(dataset).train)
+    base = store_path(world.version.folder)
+    chips = datasets.chips_of(dataset, store_path(dataset.folder)).train
+    return teach(base, store / f"taught-{uuid4().hex}", chips)
 
 
 def damaged_f1(folder: Path, dataset: Dataset) -> float:
-    chips = datasets.chips_of(dataset).test
+    chips = datasets.chips_of(dataset, store_path(dataset.folder)).test
     scores = examining.examine(folder, chips, LESSON, "cpu", lambda: None)["kept_aside"]
     return float(scores["damaged_f1"] or 0)
 
@@ -149,7 +151,7 @@ def test_sensible_corrections_teach_and_the_next_assessment_shows_it(
     wrong_world: World, store: Path
 ) -> None:
     dataset = correct(wrong_world, shuffled=False)
-    before = damaged_f1(registry.folder_of(wrong_world.version), dataset)
+    before = damaged_f1(store_path(wrong_world.version.folder), dataset)
 
     folder = retrain(wrong_world, dataset, store)
 
@@ -167,7 +169,7 @@ def test_sensible_corrections_teach_and_the_next_assessment_shows_it(
 
 def test_the_same_corrections_shuffled_teach_nothing(wrong_world: World, store: Path) -> None:
     dataset = correct(wrong_world, shuffled=True)
-    before = damaged_f1(registry.folder_of(wrong_world.version), dataset)
+    before = damaged_f1(store_path(wrong_world.version.folder), dataset)
 
     folder = retrain(wrong_world, dataset, store)
 

@@ -1,0 +1,168 @@
+"""An S3 bucket through django-storages, and GDAL's way into it. Only ``unosat.ops.store`` asks.
+
+Every key was checked there. What the network or the server does wrong becomes ``StoreAway``.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+import boto3
+import rasterio
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import storages
+from rasterio.errors import RasterioError
+from rasterio.session import Session
+from storages.backends.s3 import S3Storage
+from urllib3.exceptions import HTTPError
+
+from unosat.ops.bucket import Bucket
+from unosat.ops.errors import StoreAway
+
+CACHE_BYTES = 256 * 1024**2  # of what GDAL fetched: the header stays there while a shard is read
+ASK_SECONDS = 3  # whether anybody is there; a page about health waits for it
+NOT_THERE = {"404", "NoSuchKey", "NotFound"}
+
+
+class _Key(Session):  # type: ignore[misc] # rasterio has no types
+    """The bucket's key for GDAL, without another look into the environment."""
+
+    def __init__(self) -> None:
+        self.credentials: dict[str, str] = {}
+
+    @classmethod
+    def hascreds(cls, config: dict[str, str]) -> bool:
+        """Whether GDAL was given a key."""
+        return "AWS_ACCESS_KEY_ID" in config
+
+    def get_credential_options(self) -> dict[str, str]:
+        """The key."""
+        bucket = _place()
+        return {
+            "AWS_ACCESS_KEY_ID": bucket.access_key,
+            "AWS_SECRET_ACCESS_KEY": bucket.secret_key,
+        }
+
+
+@contextmanager
+def reading(header_bytes: int) -> Iterator[None]:
+    """GDAL may read from the bucket in this thread (from the main one: in the process).
+
+    Args:
+        header_bytes: of each file, fetched when it is opened, where a failure is noticed. The
+            tables of blocks must be in it: later GDAL takes blocks for empty, without an error,
+            if it cannot fetch the part of a table that they are in.
+    """
+    bucket = _place()
+    # What was read, or not found, in a file is forgotten when it is closed: else GDAL would go on
+    # saying that a file does not exist which it could not reach once.
+    uncached = {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{bucket.name}"}
+    allowed = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif"}
+    header = {"GDAL_INGESTED_BYTES_AT_OPEN": str(header_bytes)}
+    cache = {"CPL_VSIL_CURL_CACHE_SIZE": str(CACHE_BYTES)}
+    try:
+        with rasterio.Env(
+            session=_Key(), **bucket.as_gdal(), **uncached, **allowed, **header, **cache
+        ):
+            yield
+    except RasterioError as error:
+        raise StoreAway(str(error)) from error
+
+
+def fetch(key: str, path: Path) -> None:
+    """Copy an object to a path."""
+    with _faults(key):
+        _object(key).download_file(str(path), Config=_storage().transfer_config)
+
+
+def send(path: Path, key: str) -> None:
+    """Make an object of a file: whole or not at all, in parts if it is large."""
+    with _faults(key), path.open("rb") as file:
+        _storage().save(key, File(file))
+
+
+def opened(key: str) -> "File[bytes]":
+    """An object's bytes, all here."""
+    with _faults(key):
+        file = _storage().open(key)
+        file.open()  # fetches it
+        return cast("File[bytes]", file)
+
+
+def exists(key: str) -> bool:
+    """Whether there is such an object."""
+    with _faults(key):
+        return bool(_storage().exists(key))
+
+
+def names(folder: str) -> list[str]:
+    """Names of the objects right below a folder."""
+    with _faults(folder):
+        return sorted(_storage().listdir(folder)[1])
+
+
+def remove(key: str) -> None:
+    """Remove an object, or all below a folder."""
+    below = _place().full_key(f"{key}/")
+    with _faults(key):
+        _storage().delete(key)
+        _storage().bucket.objects.filter(Prefix=below).delete()
+
+
+def answers() -> bool:
+    """Whether the server answers at all, be it with a refusal. Known after a few seconds."""
+    bucket = _place()
+    try:
+        _asker(bucket).head_object(Bucket=bucket.name, Key=bucket.full_key("is-anybody-there"))
+    except ClientError as error:
+        return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) < 500
+    except (BotoCoreError, HTTPError, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def _faults(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in NOT_THERE:
+            raise FileNotFoundError(key) from error
+        raise StoreAway(f"{key}: {error}") from error
+    except (BotoCoreError, Boto3Error, HTTPError) as error:
+        raise StoreAway(f"{key}: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _asker(bucket: Bucket):  # type: ignore[no-untyped-def] # noqa: ANN202 (boto3 makes its class at run time)
+    return boto3.client(
+        "s3",
+        endpoint_url=bucket.endpoint,
+        aws_access_key_id=bucket.access_key,
+        aws_secret_access_key=bucket.secret_key,
+        region_name=bucket.region,
+        config=Config(
+            connect_timeout=ASK_SECONDS,
+            read_timeout=ASK_SECONDS,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": bucket.addressing},
+        ),
+    )
+
+
+def _place() -> Bucket:
+    return cast("Bucket", settings.UNOSAT_BUCKET)
+
+
+def _storage() -> S3Storage:
+    return cast("S3Storage", storages["default"])
+
+
+def _object(key: str):  # type: ignore[no-untyped-def] # noqa: ANN202 (boto3 makes its class at run time)
+    return _storage().bucket.Object(_place().full_key(key))
