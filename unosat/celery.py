@@ -1,15 +1,19 @@
 """The Celery application. Workers start with ``celery -A unosat worker -Q <queue>``."""
 
 import os
+from typing import Any
 
-from celery import Celery
-from celery.signals import worker_process_init
+from celery import Celery, Task
+from celery.signals import task_postrun, task_prerun, worker_process_init
 
+from unosat import logs
+from unosat.ops.presence import Presence
 from unosat.ops.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "unosat.settings")
 app = Celery("unosat")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.steps["consumer"].add(Presence)
 app.autodiscover_tasks()
 
 
@@ -17,3 +21,14 @@ app.autodiscover_tasks()
 def _end_with_the_worker(**_facts: object) -> None:
     """A pool child would otherwise go on with its task after a kill -9 of its worker."""
     die_with_parent()
+
+
+@task_prerun.connect
+def _name_the_task(task_id: str, task: "Task[Any, Any]", **_facts: object) -> None:
+    """Every line of a pool child says in which task it was written, Celery's own lines included."""
+    logs.begin_task(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def _forget_the_task(**_facts: object) -> None:
+    logs.end_task()

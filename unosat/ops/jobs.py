@@ -14,6 +14,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from unosat import logs
 from unosat.ops import leases, outbox, sweeper
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.leases import Lease
@@ -53,6 +54,8 @@ KINDS = {
     "train": Kind("training.run", "train", "unosat.training.services.job_failed"),
 }
 
+SUBJECTS = {"ingest": "scene", "plan": "assessment", "merge": "assessment"}  # in log lines
+
 
 class Refusal(Protocol):
     """Any deliberate error, of the engine or of the application."""
@@ -86,6 +89,7 @@ def post(job: Job) -> None:
     outbox.post(kind.task, str(job.subject_id), queue=kind.queue)
 
 
+@logs.scope()
 def run(
     kind: str,
     subject_id: UUID,
@@ -108,6 +112,7 @@ def run(
     lease = leases.claim(Job, pk) if pk is not None else None
     if lease is None:
         return
+    _tell(kind, subject_id, lease)
     try:
         with Heartbeat(lease, facts):
             work(lease)
@@ -119,6 +124,13 @@ def run(
     except Exception as error:
         fail(lease, *UNEXPECTED, repr(error))
         raise  # at the border of the process: the job must not hang, nor the bug be hidden
+
+
+def _tell(kind: str, subject_id: UUID, lease: Lease) -> None:
+    owner = lease.row.values_list("organisation_id", flat=True).first()
+    logs.add(job=kind, attempt=lease.attempt, organisation=owner)
+    logs.add(**{SUBJECTS.get(kind, kind): subject_id})
+    log.info("job begun")
 
 
 def fail(lease: Lease, code: str, message: str, why: str) -> None:
