@@ -4,6 +4,7 @@ import hmac
 from dataclasses import asdict
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -54,10 +55,10 @@ def figures(request: HttpRequest) -> HttpResponse:
 
 
 def _show_status(request: HttpRequest, template: str) -> HttpResponse:
-    _must_be_staff(request)
+    user = _must_be_staff(request)
     context = {"status": whole.status()}
     try:
-        actor = actor_for_user(request.user)
+        actor = actor_for_user(user)
     except Forbidden:  # staff need no organisation
         return render(request, template, context)
     return show(request, actor, template, context, section="status")
@@ -83,8 +84,9 @@ def _may_read_figures(request: HttpRequest) -> None:
     raise NotSignedIn("wrong token for metrics")
 
 
-def _must_be_staff(request: HttpRequest) -> None:
+def _must_be_staff(request: HttpRequest) -> User:
     if not request.user.is_authenticated:
         raise NotSignedIn("no session")
     if not request.user.is_staff:
         raise Forbidden(f"user {request.user.pk} is no staff of the installation")
+    return request.user

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import redis
 from celery import bootsteps
@@ -92,7 +92,7 @@ def workers() -> list[Worker]:
         redis.RedisError: it is away.
     """
     client = _client(settings.UNOSAT_REDIS_URL)
-    names = sorted(name.decode() for name in client.smembers(NAMES))
+    names = sorted(str(name, "utf-8") for name in cast("set[bytes]", client.smembers(NAMES)))
     with client.pipeline(transaction=False) as asked:
         for name in names:
             asked.get(RECORD + name)
@@ -149,7 +149,7 @@ def gpus() -> list[Gpu]:
 class Presence(bootsteps.StartStopStep):
     """The part of a Celery worker that reports. Begins again after each lost connection."""
 
-    requires: ClassVar[tuple[type, ...]] = (Events,)
+    requires = (Events,)
 
     def __init__(self, consumer: Any, **options: Any) -> None:  # noqa: ANN401 (Celery's)
         super().__init__(consumer, **options)

@@ -1,11 +1,15 @@
 """What a monitor reads."""
 
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
@@ -21,6 +25,7 @@ from unosat.ops.store import store_path
 pytestmark = pytest.mark.django_db
 
 TOKEN = "a token of the monitor's"  # noqa: S105
+INTERRUPTED_TWICE: dict[str, Any] = {"attempt": 3}
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -105,13 +110,13 @@ def test_shard_times_are_those_of_the_last_hour_and_absent_without() -> None:
 
 def test_interruptions_are_derived_from_the_rows() -> None:
     make_shards("done", 2, attempt=1)
-    make_shards("done", 1, attempt=3)
+    make_shards("done", 1, **INTERRUPTED_TWICE)
     make_shards("running", 2, attempt=1, lease_until=timezone.now() - timedelta(seconds=5))
-    Job.objects.create(kind="plan", subject_id=uuid4(), attempt=2)
+    Job.objects.create(kind="plan", subject_id=uuid4(), **INTERRUPTED_TWICE)
 
     found = read()
 
-    assert found["lease_expiries"] == {of(of="shard"): 2, of(of="job"): 1}
+    assert found["lease_expiries"] == {of(of="shard"): 2, of(of="job"): 2}
     assert found["leases_overdue"] == {of(of="shard"): 2, of(of="job"): 0}
 
 
@@ -241,3 +246,23 @@ def a_worker(name: str, queues: list[str]) -> dict[str, object]:
         "since": timezone.now().isoformat(),
         "gpus": [],
     }
+
+
+def test_files_of_a_bucket_are_counted_with_those_of_this_machine(
+    tmp_path: Path, settings: Settings
+) -> None:
+    settings.UNOSAT_STORE, settings.UNOSAT_BUCKET = tmp_path, "any"
+    in_memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = settings.STORAGES | {"default": in_memory}
+    storages["default"].save("models/m/weights", ContentFile(b"of the bucket"))
+    store_path("uploads/one").parent.mkdir()
+    store_path("uploads/one").write_bytes(b"here")
+
+    inventory.measure()
+
+    found = read()
+    assert (found["store_bytes"], found["store_files"]) == ({(): 17}, {(): 2})
+    assert "store_free_bytes" not in found
+    assert inventory.digest("models/m/weights") == sha256(b"of the bucket").hexdigest()
+    assert inventory.digest("uploads/one") == sha256(b"here").hexdigest()
+    assert inventory.digest("models/m/gone") is None

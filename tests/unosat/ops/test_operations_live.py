@@ -102,7 +102,7 @@ def ask_for(stack: Stack, key: str, wanted: dict[str, Any], *, request_id: str) 
         headers={"Authorization": f"Bearer {key}", "X-Request-ID": request_id},
         timeout=60,
     )
-    assert answer.status_code == 201, answer.text
+    assert answer.status_code == 202, answer.text
     assert answer.headers["X-Request-ID"] == request_id
     return UUID(answer.json()["id"])
 
