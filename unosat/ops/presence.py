@@ -19,7 +19,6 @@ from typing import Any, cast
 
 import redis
 from celery import bootsteps
-from celery.worker.consumer.events import Events
 from django.conf import settings
 
 log = logging.getLogger(__name__)
@@ -149,7 +148,7 @@ def gpus() -> list[Gpu]:
 class Presence(bootsteps.StartStopStep):
     """The part of a Celery worker that reports. Begins again after each lost connection."""
 
-    requires = (Events,)
+    requires = ("celery.worker.consumer.events:Events",)  # a web process loads no worker
 
     def __init__(self, consumer: Any, **options: Any) -> None:  # noqa: ANN401 (Celery's)
         super().__init__(consumer, **options)
