@@ -4,10 +4,13 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
-from celery import Celery
-from celery.signals import worker_process_init
+from celery import Celery, Task
+from celery.signals import task_postrun, task_prerun, worker_process_init
 
+from unosat import logs
+from unosat.ops.presence import Presence
 from unosat.ops.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "unosat.settings")
@@ -17,6 +20,7 @@ if "celery" in Path(sys.argv[0]).parts[-2:]:  # celery's own command: a worker, 
     os.environ.setdefault("UNOSAT_ALLOWED_HOSTS", "workers-answer-nobody.invalid")
 app = Celery("unosat")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.steps["consumer"].add(Presence)
 app.autodiscover_tasks()
 
 
@@ -24,3 +28,14 @@ app.autodiscover_tasks()
 def _end_with_the_worker(**_facts: object) -> None:
     """A pool child would otherwise go on with its task after a kill -9 of its worker."""
     die_with_parent()
+
+
+@task_prerun.connect
+def _name_the_task(task_id: str, task: "Task[Any, Any]", **_facts: object) -> None:
+    """Every line of a pool child says in which task it was written, Celery's own lines included."""
+    logs.begin_task(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def _forget_the_task(**_facts: object) -> None:
+    logs.end_task()

@@ -32,4 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("keys/", accounts.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", accounts.revoke, name="revoke_key"),
     path("health", ops.report, name="health"),
+    path("status/", ops.status, name="status"),
+    path("status/now/", ops.status_now, name="status_now"),
+    path("metrics", ops.figures, name="metrics"),
 ]

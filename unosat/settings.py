@@ -83,6 +83,7 @@ STORAGES = {
 }
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
+UNOSAT_METRICS_TOKEN = env.str("UNOSAT_METRICS_TOKEN", default="")  # "": metrics for staff only
 
 CACHES = {
     "default": {
@@ -129,6 +130,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"queue": "light", "expires": 30},
     },
+    "measure store": {
+        "task": "ops.measure_store",
+        "schedule": 600.0,
+        "options": {"queue": "light", "expires": 300},
+    },
     "expire uploads": {
         "task": "scenes.expire_uploads",
         "schedule": 3600.0,
@@ -157,6 +163,8 @@ INSTALLED_APPS = [
     "unosat.ops",
 ]
 MIDDLEWARE = [
+    "unosat.requests.NamedRequests",
+    "unosat.requests.answer_probes",  # before the host is checked: probes come by address
     "django.middleware.security.SecurityMiddleware",
     "unosat.middleware.content_security_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -209,8 +217,9 @@ WHITENOISE_USE_FINDERS = True
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "unosat.logs.FactsFormatter"}},
+    "formatters": {"line": {"()": "unosat.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("UNOSAT_LOG_LEVEL", default="INFO")},
-    "loggers": {name: {"level": "WARNING"} for name in ("numexpr", "rasterio", "rio_tiler")},
+    "loggers": {name: {"level": "WARNING"} for name in ("numexpr", "rasterio", "rio_tiler")}
+    | {"uvicorn": {"propagate": True}},  # its lines look like all others
 }

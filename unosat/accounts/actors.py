@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
+from unosat import logs
 from unosat.accounts import keys, throttle
 from unosat.accounts.errors import CsrfFailed
 from unosat.accounts.models import Membership
@@ -66,6 +67,7 @@ def actor_of(request: HttpRequest) -> Actor:
         header = request.headers.get("Authorization", "")
         known = _by_key(request, header) if header else _by_session(request)
         setattr(request, _CACHED_AS, known)
+        logs.add(organisation=known.organisation_id, user=known.user_id, key=known.api_key_id)
     return known
 
 

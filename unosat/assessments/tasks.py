@@ -14,6 +14,7 @@ from django.db import connection
 from detection import pipeline
 from detection.errors import Cancelled, DetectionError
 from detection.pipeline import DetectionOptions, ScenePlan
+from unosat import logs
 from unosat.assessments import detectors, known, merging, selectors, services
 from unosat.assessments.files import before_of
 from unosat.assessments.models import Assessment, Shard
@@ -39,12 +40,19 @@ def plan(assessment_id: str) -> None:
 
 
 @shared_task(name="assessments.detect_shard")
+@logs.scope()
 def detect_shard(shard_id: str) -> None:
     """Do one shard, unless it is done, in other hands, or no longer wanted."""
     lease = leases.claim(Shard, UUID(shard_id))
     if lease is None:
         return
     shard = _shard(lease)
+    logs.add(
+        shard=shard.pk,
+        attempt=lease.attempt,
+        assessment=shard.assessment_id,
+        organisation=shard.assessment.organisation_id,
+    )
     if not services.is_running(shard.assessment_id):
         leases.release(lease)
         return
@@ -168,3 +176,4 @@ def _detect(lease: Lease, shard: Shard) -> None:
         found=sum(len(tile.candidates) + len(tile.judged) for tile in result.tiles),
         seconds=seconds,
     )
+    log.info("shard looked at", extra={"tiles": shard.tiles_total, "seconds": round(seconds, 2)})

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import psycopg
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import OperationalError
+from psycopg_pool import ConnectionPool
 
 from unosat.celery import app
 from unosat.ops import store
@@ -20,6 +23,7 @@ from unosat.training.models import ModelVersion
 
 ANSWER_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0  # a monitor must not shout at the workers at every request
+_migrated = False  # once true it stays so while this process lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,21 @@ def report() -> Health:
     return Health(all(check.ok for check in checks), checks)
 
 
+def missing() -> list[str]:
+    """What this process needs to serve requests and lacks, by name; empty if it is ready.
+
+    Workers and models are not asked for: pages and uploads do without them.
+    """
+    asked = [_asked("database", _database_soon), _asked("redis", _redis), _asked("store", _store)]
+    if asked[0].ok:
+        asked.insert(1, _asked("migrations", _migrations))
+    return [check.name for check in asked if not check.ok]
+
+
 def _asked(name: str, ask: Callable[[], tuple[bool, str]]) -> Check:
     try:
         return Check(name, *ask())
-    except (DatabaseError, redis.RedisError, OperationalError, OSError):
+    except (DatabaseError, psycopg.Error, redis.RedisError, OperationalError, OSError):
         return Check(name, ok=False, detail="does not answer")
 
 
@@ -71,6 +86,34 @@ def _database() -> tuple[bool, str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT postgis_lib_version()")
     return True, "answers, with PostGIS"
+
+
+def _database_soon() -> tuple[bool, str]:
+    """As ``_database``, within a probe's patience: the pool itself would wait for ten seconds."""
+    pool = connection.pool  # type: ignore[attr-defined]
+    if pool is None:
+        return _database()
+    pool.open()
+    try:
+        _ping(pool)
+    except psycopg.OperationalError:  # a restarted server leaves broken connections behind
+        pool.drain()
+        _ping(pool)
+    return True, "answers"
+
+
+def _ping(pool: ConnectionPool) -> None:
+    with pool.connection(timeout=ANSWER_SECONDS) as borrowed:
+        borrowed.execute("SELECT 1")
+
+
+def _migrations() -> tuple[bool, str]:
+    """Whether the tables are as this release wants them."""
+    global _migrated  # noqa: PLW0603 - a fact about this process
+    if not _migrated:
+        executor = MigrationExecutor(connection)
+        _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return _migrated, "applied" if _migrated else "not applied yet"
 
 
 def _redis() -> tuple[bool, str]:

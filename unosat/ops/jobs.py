@@ -15,6 +15,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from unosat import logs
 from unosat.ops import leases, outbox, store, sweeper
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.leases import Lease
@@ -54,6 +55,8 @@ KINDS = {
     "train": Kind("training.run", "train", "unosat.training.services.job_failed"),
 }
 
+SUBJECTS = {"ingest": "scene", "plan": "assessment", "merge": "assessment"}  # in log lines
+
 
 class Refusal(Protocol):
     """Any deliberate error, of the engine or of the application."""
@@ -87,6 +90,7 @@ def post(job: Job) -> None:
     outbox.post(kind.task, str(job.subject_id), queue=kind.queue)
 
 
+@logs.scope()
 def run(
     kind: str,
     subject_id: UUID,
@@ -109,6 +113,7 @@ def run(
     lease = leases.claim(Job, pk) if pk is not None else None
     if lease is None:
         return
+    _tell(kind, subject_id, lease)
     try:
         with Heartbeat(lease, facts):
             store.patiently(partial(work, lease))
@@ -120,6 +125,13 @@ def run(
     except Exception as error:
         fail(lease, *UNEXPECTED, repr(error))
         raise  # at the border of the process: the job must not hang, nor the bug be hidden
+
+
+def _tell(kind: str, subject_id: UUID, lease: Lease) -> None:
+    owner = lease.row.values_list("organisation_id", flat=True).first()
+    logs.add(job=kind, attempt=lease.attempt, organisation=owner)
+    logs.add(**{SUBJECTS.get(kind, kind): subject_id})
+    log.info("job begun")
 
 
 def fail(lease: Lease, code: str, message: str, why: str) -> None:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from unosat.ops import outbox, sweeper
+from unosat.ops import inventory, outbox, sweeper
 
 
 @shared_task(name="ops.relay", ignore_result=True)
@@ -16,3 +16,9 @@ def relay() -> None:
 def sweep() -> None:
     """Queue again what lost its worker or its message; give up what cannot be done."""
     sweeper.sweep()
+
+
+@shared_task(name="ops.measure_store", ignore_result=True)
+def measure_store() -> None:
+    """Count what the store holds, for the metrics."""
+    inventory.measure()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from unosat.ops.commands import QUEUES, beat_command, web_command, worker_command
+from unosat.requests import PROBES
 
 PROJECT = Path(__file__).resolve().parents[3]
 TEXT = (PROJECT / "docker-compose.yml").read_text()
@@ -174,3 +175,32 @@ def test_the_web_image_holds_no_torch_and_the_worker_image_does() -> None:
         assert (
             f"requirements/{name}.lock" in (PROJECT / ".docker" / f"Dockerfile.{name}").read_text()
         )
+
+
+WORKERS: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.workers.yml").read_text())
+
+
+@pytest.mark.parametrize("name", WORKERS["services"])
+def test_a_machine_that_only_works_starts_the_same_workers(name: str) -> None:
+    service, queue = WORKERS["services"][name], name.partition("-")[0]
+
+    assert service["command"] == SERVICES[queue]["command"]
+    assert service["image"] == SERVICES[queue]["image"]
+    assert service["build"] == SERVICES[queue]["build"]
+    assert service["profiles"]
+    assert "depends_on" not in service  # what it needs runs elsewhere
+
+
+def test_a_machine_that_only_works_is_told_where_everything_is() -> None:
+    said = WORKERS["x-application"]
+
+    for name in ("UNOSAT_SECRET_KEY", "UNOSAT_DATABASE_URL", "UNOSAT_REDIS_URL"):
+        assert said[name].startswith(f"${{{name}:?")
+
+
+def test_the_web_service_is_probed_at_the_address_that_tells_whether_it_can_work() -> None:
+    (probe,) = [word for word in SERVICES["web"]["healthcheck"]["test"] if "urlopen" in word]
+
+    assert "http://127.0.0.1:8000/readyz" in probe
+    compile(probe, "probe", "exec")
+    assert "/readyz" in PROBES
