@@ -113,6 +113,9 @@ class _Source:
         down, across = self.scene.block_shape
         rows = (window.row_off + np.arange(window.height)) // down
         columns = (window.col_off + np.arange(window.width)) // across
+        near = self.blocks[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if near.all() or not near.any():  # most windows of a large sparse scene
+            return np.full(shape, near[0, 0])
         present: NDArray[np.bool_] = self.blocks[np.ix_(rows, columns)]
         return present
 

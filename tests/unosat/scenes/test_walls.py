@@ -13,6 +13,9 @@ PROBE = """
 import os, signal, socket, subprocess, sys
 from pathlib import Path
 image, made, other, port, server = sys.argv[1:]
+def may_write(folder):  # asked, not done: some of these tests have no walls
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(folder)
 def tries():
     yield "call a server", lambda: socket.create_connection(("127.0.0.1", int(port)), 2)
     yield "send a packet", lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(
@@ -20,10 +23,10 @@ def tries():
     yield "read another tenant's file", lambda: Path(other).read_bytes()
     yield "list another tenant's folder", lambda: os.listdir(Path(other).parent)
     yield "read the settings' folder", lambda: os.listdir(Path.cwd() / "var")
-    yield "write to the code", lambda: Path("unosat/canary").write_text("x")
-    yield "write to the root", lambda: Path("/canary").write_text("x")
-    yield "change its image", lambda: Path(image).write_text("x")
-    yield "remove its image", lambda: Path(image).unlink()
+    yield "write to the code", lambda: may_write("unosat")
+    yield "write to the root", lambda: may_write("/")
+    yield "write to its image's folder", lambda: may_write(Path(image).parent)
+    yield "change its image", lambda: Path(image).open("r+b").close()
     yield "see the server's process", lambda: os.kill(int(server), 0)
     yield "read its image", lambda: Path(image).read_bytes()
     yield "write beside what it makes", lambda: Path(made).with_name("beside").write_text("x")
@@ -41,12 +44,13 @@ for name, act in tries():
         continue
     print(name, flush=True)
 """
+HEARD = "be heard"
 OWN_WORK = {"read its image", "write beside what it makes"}
 CALLS = {"start a program", "become two", "open a socket", "look elsewhere by a link"}
 
 
 def possible(standing: walls.Walls, folder: Path, *, few_calls: bool = False) -> set[str]:
-    """What a program behind the walls can do; the address it is told hears nothing from it."""
+    """What a program behind the walls can do, and whether the address it was told heard of it."""
     other, image, made = folder / "other" / "b.tif", folder / "in" / "a.tif", folder / "out" / "c"
     for path in (other, image, made):
         path.parent.mkdir()
@@ -62,10 +66,8 @@ def possible(standing: walls.Walls, folder: Path, *, few_calls: bool = False) ->
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         server.kill()
-        if walls.NO_NETWORK in standing.layers:
-            assert not ear.heard()
-    assert image.read_text() == "mine"
-    return set(told.splitlines())
+        heard = {HEARD} if ear.heard() else set()
+    return set(told.splitlines()) | heard
 
 
 def test_behind_every_wall_only_its_own_work_is_possible(tmp_path: Path) -> None:
@@ -81,7 +83,10 @@ def test_the_walls_hold_without_the_filter_of_calls(tmp_path: Path) -> None:
     if walls.OWN_FILES not in standing.layers:
         pytest.skip("bubblewrap does not work here")
 
-    assert possible(standing, tmp_path) <= OWN_WORK | CALLS
+    found = possible(standing, tmp_path)
+
+    # A packet to itself goes round a network of its own, in which nobody else is.
+    assert found <= OWN_WORK | CALLS | {"send a packet"}
 
 
 def test_the_filter_of_calls_holds_without_walls(tmp_path: Path) -> None:
@@ -90,14 +95,21 @@ def test_the_filter_of_calls_holds_without_walls(tmp_path: Path) -> None:
 
     found = possible(walls.Walls((), ()), tmp_path, few_calls=True)
 
-    assert not found & (CALLS | {"call a server", "send a packet", "see the server's process"})
+    assert not found & (
+        CALLS | {"call a server", "send a packet", "see the server's process", HEARD}
+    )
     assert "read another tenant's file" in found  # this is what only the walls are for
 
 
 def test_without_any_layer_the_probe_finds_what_it_looks_for(tmp_path: Path) -> None:
     found = possible(walls.Walls((), ()), tmp_path)
 
-    assert {"call a server", "read another tenant's file", "see the server's process"} <= found
+    assert {
+        "call a server",
+        "read another tenant's file",
+        "see the server's process",
+        HEARD,
+    } <= found
 
 
 def test_where_bubblewrap_is_missing_the_next_best_is_taken_and_said(
