@@ -22,6 +22,7 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")  # lib
 CODE = ("detection", "unosat")  # of the project; never its settings, store or logs
 INSIDE_IMAGE, INSIDE_FOLDER = "/job/image.tif", "/job/made"
 SCRATCH_BYTES = 64 * 1024**2  # of the private /tmp
+TRIAL_SECONDS = 300  # an import takes one; a machine that is busy with models needs many
 NOBODY = "65534"
 NO_NETWORK = "no network"
 NO_PRIVILEGES = "no new privileges"
@@ -116,9 +117,9 @@ def _works(walls: Walls, program: Sequence[str]) -> bool:
         command = walls.command(program, image, Path(folder, "made"))
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter; no shell
-                command, cwd=PROJECT, capture_output=True, check=False
+                command, cwd=PROJECT, capture_output=True, timeout=TRIAL_SECONDS, check=False
             )
-        except OSError:
+        except (OSError, subprocess.TimeoutExpired):
             return False
         return done.returncode == 0
 

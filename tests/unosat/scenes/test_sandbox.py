@@ -21,7 +21,7 @@ from detection.errors import (
 )
 from tests.conftest import MakeGeotiff
 from tests.unosat.scenes.hostile import named, overviews
-from unosat.scenes import sandbox
+from unosat.scenes import sandbox, walls
 from unosat.scenes.errors import TooExpensive
 
 RNG = np.random.default_rng(11)
@@ -247,7 +247,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path) -> None:
 
     told = subprocess.run(
         [sys.executable, "-c", say, str(source), str(tmp_path / "clean.tif")],
-        env=sandbox._environment(), cwd=sandbox.PROJECT, capture_output=True, text=True, check=True,
+        env=sandbox._environment(), cwd=walls.PROJECT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
 
     assert int(told) < 350  # MiB; its pixels alone are 201
