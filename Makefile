@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SOURCES := detection unosat tests benchmarks
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: run test check bench lock format
+.PHONY: run test check bench fuzz lock format
 
 run:    ## start everything, print the address
 	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
@@ -26,6 +26,10 @@ check:    ## style, types, import directions, locks
 bench:    ## measurements; never part of test
 	@unosat/ops/bootstrap.sh server
 	$(PYTHON) -m benchmarks
+
+fuzz:    ## a million damaged headers; `make test` tries 20,000
+	@unosat/ops/bootstrap.sh test
+	UNOSAT_FUZZ_CASES=1000000 $(PYTHON) -m pytest --timeout=0 tests/unosat/scenes/test_fuzz_headers.py
 
 lock:    ## pin again what pyproject.toml asks for
 	@unosat/ops/bootstrap.sh lock

@@ -166,7 +166,9 @@ def _store() -> tuple[bool, str]:
 
 
 def _sandbox() -> tuple[bool, str]:
-    return True, ", ".join(sandbox.layers())
+    missing = sandbox.missing_layers()
+    lacks = f"; missing on this machine: {', '.join(missing)}" if missing else ""
+    return True, ", ".join(sandbox.layers()) + lacks
 
 
 def _client() -> redis.Redis:

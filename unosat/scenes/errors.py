@@ -68,6 +68,16 @@ class ForeignReference(ImageRefused):
     )
 
 
+class BadGeoreference(ImageRefused):
+    """Its place on the map is said in numbers or names that nobody can use."""
+
+    code = "bad_georeference"
+    user_message = (
+        "The image says in an impossible way where it lies on the map. "
+        "Export it again with its coordinate system."
+    )
+
+
 class TooExpensive(ImageRefused):
     """Converting it took more time or memory than a check allows."""
 

@@ -3,22 +3,32 @@
 import json
 import logging
 import os
+import shutil
 import signal
+import stat
 import subprocess
-import sys
+import tempfile
+import time
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from detection.errors import DetectionError, UnreadableRaster
+from unosat.scenes import walls
 from unosat.scenes.errors import ImageRefused, TooExpensive
 from unosat.scenes.facts import SceneFacts
+from unosat.scenes.tiffcheck import check_tiff
+from unosat.scenes.walls import PROJECT
 
 log = logging.getLogger(__name__)
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 NEEDED_DRIVERS = frozenset({"GTiff", "COG", "MEM"})
 WALL_CLOCK_SECONDS = 3 * 3600
 REFUSED = 1
+BY_SIGNAL = 128  # bubblewrap's answer is that much more than the signal that ended the converter
+ANSWER_BYTES = 1024**2  # what the converter says is read so far
+COMPLAINT_BYTES = 2000
+WORK_PREFIX = "converting-"  # of a folder beside the target, for the time of one conversion
 
 
 class ConverterFailed(Exception):
@@ -30,7 +40,7 @@ def convert(source: Path, target: Path, band_order: str = "") -> SceneFacts:
 
     Args:
         source: the upload; is only read.
-        target: where the COG goes.
+        target: where the COG goes; appears whole.
         band_order: as a person stated it, such as "BGRN"; "" for as the file says.
 
     Raises:
@@ -38,42 +48,92 @@ def convert(source: Path, target: Path, band_order: str = "") -> SceneFacts:
         DetectionError: the engine could not use the image.
         ConverterFailed: not the file's fault.
     """
-    command = [
-        *_isolation(),
-        *(sys.executable, "-m", "unosat.scenes.convert"),
-        *(str(source.resolve()), str(target.resolve())),
-        *([band_order] if band_order else []),
-    ]
+    _remove_remains(target.parent)
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=WORK_PREFIX, ignore_cleanup_errors=True
+    ) as folder:
+        made = Path(folder, "clean.tif")
+        facts = _run(source, made, band_order)
+        _distrust(made, facts)
+        made.replace(target)
+    return facts
+
+
+def _run(source: Path, made: Path, band_order: str) -> SceneFacts:
+    standing = walls.standing()
+    command = standing.command(
+        ["-m", "unosat.scenes.convert"], source, made, *([band_order] if band_order else [])
+    )
+    calls = {"UNOSAT_FEW_CALLS": "1"} if walls.FEW_CALLS in standing.layers else {}
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaint:
+        try:
+            done = subprocess.run(  # noqa: S603 - our own interpreter and module; no shell
+                command,
+                cwd=PROJECT,
+                env=_environment() | calls,
+                stdin=subprocess.DEVNULL,
+                stdout=answer,
+                stderr=complaint,
+                timeout=WALL_CLOCK_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TooExpensive("wall clock") from error
+        said, complained = _start(answer), _end(complaint)
+    log.info("converter ended by %s, %s", done.returncode, complained.strip().rpartition("\n")[2])
+    return _understand(done.returncode, said, complained)
+
+
+def _start(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read(ANSWER_BYTES).decode(errors="replace")
+
+
+def _end(file: BinaryIO) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - COMPLAINT_BYTES))
+    return file.read().decode(errors="replace")
+
+
+def _understand(status: int, said: str, complaint: str) -> SceneFacts:
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module; no shell
-            command,
-            cwd=PROJECT,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=WALL_CLOCK_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TooExpensive("wall clock") from error
-    finally:
-        target.with_name(f"{target.name}.part").unlink(missing_ok=True)
-    return _understand(done)
-
-
-def _understand(done: "subprocess.CompletedProcess[bytes]") -> SceneFacts:
-    said = done.stdout.decode(errors="replace")
-    complaint = done.stderr.decode(errors="replace")[-2000:]
-    if done.returncode == 0:
-        return SceneFacts.from_json(said)
-    if done.returncode == REFUSED and said.startswith("{"):
-        answer = json.loads(said)
-        raise _refusals()[answer["code"]](answer["why"])
-    if done.returncode in {-signal.SIGXCPU, -signal.SIGKILL} or "MemoryError" in complaint:
-        raise TooExpensive(f"ended by {done.returncode}")
-    if done.returncode < 0:  # the image library crashed over this file
-        raise UnreadableRaster(f"ended by signal {-done.returncode}: {complaint}")
+        if status == 0:
+            return SceneFacts.from_json(said)
+        refusal = json.loads(said) if status == REFUSED and said.startswith("{") else None
+        error = None if refusal is None else _refusals()[refusal["code"]](str(refusal["why"]))
+    except (ValueError, KeyError, TypeError) as unclear:
+        raise ConverterFailed(f"answered {said[:200]!r}") from unclear
+    if error is not None:
+        raise error
+    ended_by = -status if status < 0 else status - BY_SIGNAL
+    if ended_by in {signal.SIGXCPU, signal.SIGKILL} or "MemoryError" in complaint:
+        raise TooExpensive(f"ended by {ended_by}")
+    if ended_by > 0:  # the image library crashed over this file
+        raise UnreadableRaster(f"ended by signal {ended_by}: {complaint}")
     raise ConverterFailed(complaint)
+
+
+def _distrust(made: Path, facts: SceneFacts) -> None:
+    """Look at what was made as at any upload: a file of its own, that names no other.
+
+    Whoever found a hole in the image library would have had the converter write something else.
+    """
+    found = made.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise ConverterFailed("made no plain file")
+    try:
+        header = check_tiff(made)
+    except ImageRefused as error:
+        raise ConverterFailed(f"made what would be refused: {error.code}, {error}") from error
+    if (header.width, header.height, header.bands) != (facts.width, facts.height, facts.bands):
+        raise ConverterFailed(f"made {header}, told {facts}")
+
+
+def _remove_remains(folder: Path) -> None:
+    """Remove what converters left whose starter was killed; none works as long as that."""
+    oldest = time.time() - 2 * WALL_CLOCK_SECONDS
+    for left in folder.glob(f"{WORK_PREFIX}*"):
+        if left.lstat().st_mtime < oldest:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @lru_cache(maxsize=1)
@@ -85,28 +145,13 @@ def _refusals() -> dict[str, type[DetectionError] | type[ImageRefused]]:
 
 def layers() -> tuple[str, ...]:
     """What stands between an upload and this machine here, for the health page."""
-    found = ["header check", "own process", "few drivers", "resource limits"]
-    found += ["no network"] if "unshare" in _isolation() else []
-    found += ["no new privileges"] if "setpriv" in _isolation() else []
-    return tuple(found)
+    always = ("header check", "own process", "few drivers", "resource limits")
+    return (*always, *walls.standing().layers)
 
 
-@lru_cache(maxsize=1)
-def _isolation() -> tuple[str, ...]:
-    """Programs that the converter starts through: each does its part and becomes the next."""
-    guards = ("setpriv", "--no-new-privs", "--pdeathsig", "KILL")
-    for unshare in (("unshare", "--net"), ("unshare", "--net", "--map-root-user")):
-        if _works([*unshare, *guards, "true"]):
-            return (*unshare, *guards)
-    log.warning("this kernel allows no network namespace: conversion runs without one")
-    return guards if _works([*guards, "true"]) else ()
-
-
-def _works(command: list[str]) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
-    except OSError:
-        return False
+def missing_layers() -> tuple[str, ...]:
+    """What does not, and would elsewhere."""
+    return walls.standing().missing
 
 
 @lru_cache(maxsize=1)
@@ -128,4 +173,5 @@ def _environment() -> dict[str, str]:
         "PROJ_NETWORK": "OFF",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",  # address space is what is limited
     }

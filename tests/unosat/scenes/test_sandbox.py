@@ -1,5 +1,6 @@
 """The converter, run as it is in production: a process of its own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ from detection.errors import (
     UnsupportedBands,
 )
 from tests.conftest import MakeGeotiff
-from unosat.scenes import sandbox
+from tests.unosat.scenes.hostile import named, overviews
+from unosat.scenes import sandbox, walls
+from unosat.scenes.errors import TooExpensive
 
 RNG = np.random.default_rng(11)
 UTM = {"crs": "EPSG:32637", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)}
@@ -179,16 +182,48 @@ def test_the_converter_knows_no_secret_and_no_driver_but_those_it_needs(
     assert told.strip() == "['COG', 'GTiff', 'MEM'] False"
 
 
-def test_the_converter_has_no_network_where_the_kernel_allows_it() -> None:
-    command = sandbox._isolation()
-    if "unshare" not in command:
-        pytest.skip("this kernel allows no network namespace")
+def test_what_the_converter_made_is_not_trusted(tmp_path: Path, make_geotiff: MakeGeotiff) -> None:
+    secret = make_geotiff(noise(3, side=64), name="secret.tif")
+    facts = sandbox.convert(secret, tmp_path / "clean.tif")
+    link, naming = tmp_path / "link.tif", tmp_path / "naming.tif"
+    link.symlink_to(secret)
+    naming.write_bytes(named(overviews(secret)))
 
-    links = subprocess.run(
-        [*command, "cat", "/proc/net/dev"], capture_output=True, text=True, check=True
-    ).stdout
+    sandbox._distrust(tmp_path / "clean.tif", facts)
+    for made in (link, naming):
+        with pytest.raises(sandbox.ConverterFailed):
+            sandbox._distrust(made, facts)
 
-    assert [line.split(":")[0].strip() for line in links.splitlines()[2:]] == ["lo"]
+
+@pytest.mark.parametrize("said", ["", "{}", "[1]", '{"code": "none"}', '{"code": "x", "why": 1}'])
+@pytest.mark.parametrize("status", [0, 1])
+def test_an_answer_that_is_none_is_a_failure_of_ours(status: int, said: str) -> None:
+    with pytest.raises(sandbox.ConverterFailed):
+        sandbox._understand(status, said, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(-9, TooExpensive), (137, TooExpensive), (152, TooExpensive), (139, UnreadableRaster)],
+)
+def test_a_converter_that_was_ended_says_why(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        sandbox._understand(status, "", "")
+
+
+def test_what_a_killed_worker_left_is_removed_later(
+    tmp_path: Path, make_geotiff: MakeGeotiff
+) -> None:
+    old, young = tmp_path / "converting-old", tmp_path / "converting-young"
+    for left in (old, young):
+        left.mkdir()
+        (left / "clean.tif.part").touch()
+    os.utime(old, (0, 0))
+
+    sandbox.convert(make_geotiff(noise(3, side=64)), tmp_path / "clean.tif")
+
+    assert young.exists()
+    assert not old.exists()
 
 
 def test_memory_does_not_grow_with_the_image(tmp_path: Path) -> None:
@@ -212,7 +247,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path) -> None:
 
     told = subprocess.run(
         [sys.executable, "-c", say, str(source), str(tmp_path / "clean.tif")],
-        env=sandbox._environment(), cwd=sandbox.PROJECT, capture_output=True, text=True, check=True,
+        env=sandbox._environment(), cwd=walls.PROJECT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
 
     assert int(told) < 350  # MiB; its pixels alone are 201

@@ -102,8 +102,18 @@ def test_directories_out_of_bounds_are_refused(
 
 def test_one_large_uncompressed_strip_is_taken_since_readers_cut_it(make_tiff: MakeTiff) -> None:
     side = {256: (256, LONG, 1, 20_000), 257: (257, LONG, 1, 20_000), 278: (278, LONG, 1, 20_000)}
+    whole = make_tiff(side | {279: (279, LONG, 1, 400_000_000)})
+    with whole.open("r+b") as file:
+        file.truncate(400_001_000)  # a hole: no byte is written
 
-    assert check_tiff(make_tiff(side)).decoded_bytes == 400_000_000
+    assert check_tiff(whole).decoded_bytes == 400_000_000
+
+
+def test_one_large_strip_that_is_not_all_there_is_refused(make_tiff: MakeTiff) -> None:
+    side = {256: (256, LONG, 1, 20_000), 257: (257, LONG, 1, 20_000), 278: (278, LONG, 1, 20_000)}
+
+    with pytest.raises(BlocksTooLarge):
+        check_tiff(make_tiff(side))
 
 
 def test_directories_that_form_a_loop_are_refused(make_tiff: MakeTiff) -> None:
