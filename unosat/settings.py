@@ -72,6 +72,8 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 UNOSAT_STORE = Path(env.str("UNOSAT_STORE", default=str(BASE_DIR / "var" / "store")))
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
+UNOSAT_QUOTA_BYTES = env.int("UNOSAT_QUOTA_BYTES", default=None)  # of each organisation
+UNOSAT_KEEP_FREE_BYTES = env.int("UNOSAT_KEEP_FREE_BYTES", default=512 * 1024**2)  # of the disk
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
 
 CACHES = {
