@@ -14,7 +14,7 @@ def has_room(folder: Path, more_bytes: int) -> bool:
     """Whether so much fits, and what the database on the same disk may need stays free."""
     found = os.statvfs(folder)
     free: int = found.f_bavail * found.f_frsize
-    return free - settings.UNOSAT_KEEP_FREE_BYTES >= more_bytes
+    return bool(free - settings.UNOSAT_KEEP_FREE_BYTES >= more_bytes)
 
 
 def write(file: FileIO, data: bytes) -> int:
