@@ -100,7 +100,9 @@ def _quota(organisation: Organisation, apart_from: UUID | None = None) -> Quota:
     uploads = Upload.objects.filter(
         organisation=organisation, state__in=[Upload.State.OPEN, Upload.State.COMPLETE]
     )
-    scenes = Scene.objects.filter(organisation=organisation).exclude(pk=apart_from)
+    scenes = Scene.objects.filter(organisation=organisation)
+    if apart_from is not None:
+        scenes = scenes.exclude(pk=apart_from)
     checking = scenes.filter(state__in=[State.UPLOADED, State.CHECKING])
     kept = scenes.filter(NOT_THE_FILES_FAULT, upload__isnull=False)
     used = [
