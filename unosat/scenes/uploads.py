@@ -279,11 +279,11 @@ def _become_scene(upload: Upload) -> None:
 def _let_file_go(scene: Scene) -> None:
     """Remove the file of a scene that nobody had checked again."""
     with transaction.atomic():
-        waiting = Scene.objects.select_for_update(of=["self"]).filter(NOT_THE_FILES_FAULT)
-        upload = waiting.get(pk=scene.pk).upload if waiting.filter(pk=scene.pk).exists() else None
-        if upload is not None:
-            store_path(upload.path).unlink(missing_ok=True)
-            upload.delete()
+        rows = Scene.objects.select_for_update().filter(NOT_THE_FILES_FAULT, pk=scene.pk)
+        waiting = rows.first()
+        if waiting is not None and waiting.upload is not None:
+            store_path(waiting.upload.path).unlink(missing_ok=True)
+            waiting.upload.delete()
 
 
 def _expire(upload: Upload) -> None:

@@ -299,6 +299,25 @@ def test_a_complete_upload_whose_request_died_becomes_a_scene_all_the_same(actor
     assert Scene.objects.get().upload == upload
 
 
+@pytest.mark.parametrize(("days", "is_kept"), [(6.9, True), (7.01, False)])
+def test_a_file_kept_for_another_check_goes_when_nobody_asks_for_one(
+    actor: Actor, days: float, is_kept: bool
+) -> None:
+    scene = receive_bytes(actor, b"0")
+    services.ingest_failed(scene.pk, "unexpected", "Ask an admin.")
+    scene.refresh_from_db()
+    upload = scene.upload
+    assert upload is not None
+    age(upload, days)
+
+    sweeper.sweep()
+
+    scene.refresh_from_db()
+    assert store_path(upload.path).exists() is is_kept
+    assert (scene.upload is not None) is is_kept
+    assert services.check_again(scene.pk) is is_kept
+
+
 def test_bytes_that_the_disk_lost_are_asked_for_again(actor: Actor) -> None:
     upload = begin(actor, 10)
     uploads.append(actor, upload.pk, offset=0, read=sending(b"01234"))
