@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SOURCES := detection unosat tests benchmarks
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: run test check bench fuzz lock format
+.PHONY: run test check faults fuzz bench lock format
 
 run:    ## start everything, print the address
 	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
@@ -22,6 +22,9 @@ check:    ## style, types, import directions, locks
 	.venv/bin/lint-imports
 	cd frontend && npm run --silent check
 	$(PYTHON) -m unosat.ops.locks check
+
+faults:    ## break things on purpose, the long ones too: 3 GB over a line that is cut
+	UNOSAT_TEST_LARGE=1 $(PYTHON) -m pytest tests/faults
 
 bench:    ## measurements; never part of test
 	@unosat/ops/bootstrap.sh server

@@ -8,13 +8,14 @@ class RefusedError(Exception):
 
     Attributes:
         code: stable identifier for clients and tests; never reworded.
-        user_message: one plain sentence saying what to do; no paths, no internals.
+        user_message: one plain sentence saying what to do; no paths, no internals. A class may
+            have each instance say its own, with numbers.
         status: the HTTP status to answer.
         retry_after_seconds: when trying again can help; 0 if waiting does not.
     """
 
     code: ClassVar[str] = "refused"
-    user_message: ClassVar[str] = "That cannot be done."
+    user_message: str = "That cannot be done."
     status: ClassVar[int] = 409
     retry_after_seconds: ClassVar[int] = 0
 

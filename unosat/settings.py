@@ -82,6 +82,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
+UNOSAT_QUOTA_BYTES = env.int("UNOSAT_QUOTA_BYTES", default=None)  # of each organisation
+UNOSAT_KEEP_FREE_BYTES = env.int("UNOSAT_KEEP_FREE_BYTES", default=512 * 1024**2)  # of the disk
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
 UNOSAT_METRICS_TOKEN = env.str("UNOSAT_METRICS_TOKEN", default="")  # "": metrics for staff only
 

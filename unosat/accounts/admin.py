@@ -13,7 +13,7 @@ from unosat.accounts.models import ApiKey, Membership, Organisation
 class OrganisationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Who owns things."""
 
-    list_display = ["name", "slug", "created_at"]
+    list_display = ["name", "slug", "quota_bytes", "created_at"]
     prepopulated_fields = {"slug": ["name"]}
 
 

@@ -21,6 +21,13 @@ class Organisation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120, unique=True)
     slug = models.SlugField(max_length=60, unique=True)
+    quota_bytes = models.PositiveBigIntegerField(
+        "storage limit in bytes",
+        null=True,
+        blank=True,
+        help_text="What its images may take, uncompressed; 1000000000 is 1 GB. "
+        "Left empty: as the server's own setting says.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -10,7 +10,11 @@ from django.utils.module_loading import import_string
 from unosat.ops.models import Outbox
 
 # Each app with leased rows sweeps its own; as paths, because the apps import ops.
-SWEEPS = ("unosat.ops.jobs.sweep", "unosat.assessments.services.sweep_shards")
+SWEEPS = (
+    "unosat.ops.jobs.sweep",
+    "unosat.assessments.services.sweep_shards",
+    "unosat.scenes.uploads.sweep",
+)
 
 KEEP_SENT = timedelta(days=1)  # for whoever wants to know what was sent when
 MESSAGE_OVERDUE = timedelta(seconds=30)

@@ -96,6 +96,57 @@ class UploadTooLarge(RefusedError):
     status = 413
 
 
+class EmptyFile(RefusedError):
+    """No bytes at all were announced."""
+
+    code = "empty_file"
+    user_message = "The file is empty. Export the image again."
+    status = 400
+
+
+class QuotaExceeded(RefusedError):
+    """The organisation may not keep so much."""
+
+    code = "quota_exceeded"
+    status = 413
+
+    def __init__(self, user_message: str, detail: str) -> None:
+        """Say how much is left, and what to do."""
+        super().__init__(detail)
+        self.user_message = user_message
+
+
+class SceneBeyondQuota(ImageRefused):
+    """The organisation may not keep so much, once the image is decoded."""
+
+    code = "scene_beyond_quota"
+    status = 413
+
+    def __init__(self, user_message: str, detail: str) -> None:
+        """Say how much is left, and what to do."""
+        super().__init__(detail)
+        self.user_message = user_message
+
+
+class StorageFull(RefusedError):
+    """The disk is full; what was received is kept."""
+
+    code = "storage_full"
+    user_message = (
+        "The server's disk is full. What has arrived is kept. "
+        "Ask the administrator to make room, then go on."
+    )
+    status = 507
+
+
+class NoRoomForFile(StorageFull):
+    """The disk is too full to begin."""
+
+    user_message = (
+        "The server's disk has no room for this file. Ask the administrator to make room."
+    )
+
+
 class WrongOffset(RefusedError):
     """The client and the server disagree on how much has arrived."""
 
@@ -118,6 +169,14 @@ class UploadGone(RefusedError):
     code = "upload_gone"
     user_message = "This upload has ended or has expired. Start it again."
     status = 410
+
+
+class UploadComplete(RefusedError):
+    """It became an image, which others may be working with."""
+
+    code = "upload_complete"
+    user_message = "This file has arrived and is an image now. It can no longer be given up."
+    status = 403
 
 
 class ChecksumMismatch(RefusedError):

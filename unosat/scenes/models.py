@@ -1,14 +1,17 @@
 """Events, their images, and the uploads that images arrive by."""
 
 import uuid
+from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.gis.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from unosat.accounts.models import ApiKey, Organisation
 
 WGS84 = 4326
+KEEP = timedelta(days=7)  # an unfinished upload since its last byte; a file nobody could check
 
 
 class Event(models.Model):
@@ -66,6 +69,7 @@ class Upload(models.Model):
     length = models.BigIntegerField()
     offset = models.BigIntegerField(default=0)
     metadata = models.JSONField(default=dict)
+    said = models.TextField(blank=True)  # Upload-Metadata, as the client wrote it
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     path = models.CharField(max_length=120)  # key in the store
     sha256 = models.CharField(max_length=64, blank=True)
@@ -86,6 +90,12 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"upload {self.pk}: {self.offset} of {self.length} bytes"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was given up, or nobody went on with it in time; swept by now or not."""
+        late = self.state == self.State.OPEN and self.expires_at <= timezone.now()
+        return late or self.state == self.State.EXPIRED
 
 
 class Scene(models.Model):
@@ -129,6 +139,7 @@ class Scene(models.Model):
     # facts found by ingest; of the clean COG, not of the upload
     sha256 = models.CharField(max_length=64, blank=True)  # of the file as it was sent
     size_bytes = models.BigIntegerField(default=0)  # of the file as it was sent
+    decoded_bytes = models.BigIntegerField(default=0)  # of all its pixels, uncompressed
     cog_key = models.CharField(max_length=120, blank=True)  # key in the store
     footprint = models.PolygonField(srid=WGS84, null=True, blank=True)
     epsg = models.IntegerField(null=True, blank=True)
@@ -158,3 +169,10 @@ class Scene(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.phase})"
+
+
+# Scenes whose check was interrupted, or found a fault in the machine: their files are kept.
+NOT_THE_FILES_FAULT = Q(
+    state=Scene.State.REFUSED,
+    refusal_code__in=["storage_full", "unexpected", "interrupted_too_often"],
+)

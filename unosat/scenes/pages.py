@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from unosat.accounts.actors import actor_of
 from unosat.errors import RefusedError
 from unosat.pages import show
-from unosat.scenes import selectors, services
+from unosat.scenes import quota, selectors, services
 from unosat.scenes.models import Event, Scene
 
 UNFINISHED = (Scene.State.UPLOADED, Scene.State.CHECKING)
@@ -76,4 +76,9 @@ def scene_state(request: HttpRequest, scene_id: UUID) -> HttpResponse:
 def _scenes_of(request: HttpRequest, found: Event) -> dict[str, Any]:
     scenes = list(selectors.scenes(actor_of(request), event_id=found.pk))
     some_unfinished = any(scene.state in UNFINISHED for scene in scenes)
-    return {"event": found, "scenes": scenes, "some_unfinished": some_unfinished}
+    return {
+        "event": found,
+        "scenes": scenes,
+        "some_unfinished": some_unfinished,
+        "quota": quota.quota_of(found.organisation_id),
+    }

@@ -3,6 +3,7 @@
 import datetime
 import logging
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,10 +18,10 @@ from detection.raster import hash_file
 from unosat.accounts.actors import Actor
 from unosat.ops import jobs, leases, store
 from unosat.ops.leases import Lease
-from unosat.scenes import sandbox, selectors
-from unosat.scenes.errors import EventNameTaken
+from unosat.scenes import disk, quota, sandbox, selectors
+from unosat.scenes.errors import EventNameTaken, StorageFull
 from unosat.scenes.facts import SceneFacts
-from unosat.scenes.models import WGS84, Event, Scene, Upload
+from unosat.scenes.models import KEEP, NOT_THE_FILES_FAULT, WGS84, Event, Scene, Upload
 from unosat.scenes.requests import SceneRequest
 from unosat.scenes.tiffcheck import check_tiff
 
@@ -127,6 +128,7 @@ def ingest(scene_id: UUID, lease: Lease) -> None:
     Raises:
         ImageRefused: the file cannot be taken.
         DetectionError: the engine could not use the image.
+        StorageFull: the disk is.
     """
     scene = Scene.objects.select_related("upload").get(pk=scene_id)
     if scene.upload is None:
@@ -135,9 +137,8 @@ def ingest(scene_id: UUID, lease: Lease) -> None:
     key = f"cogs/{scene.pk}.tif"
     with store.local(scene.upload.path) as source:
         sha256 = hash_file(source)
-        check_tiff(source)
-        with store.writing(key) as target:
-            facts = sandbox.convert(source, target, scene.band_order)
+        quota.reserve_scene(scene, check_tiff(source).decoded_bytes)
+        facts = _convert(scene, source, key)
     with transaction.atomic():
         if leases.finish(lease):
             Scene.objects.filter(pk=scene_id).update(
@@ -148,13 +149,41 @@ def ingest(scene_id: UUID, lease: Lease) -> None:
 
 
 def ingest_failed(scene_id: UUID, code: str, message: str) -> None:
-    """Record why a scene is refused, and let its file go; part of failing its job."""
+    """Record why a scene is refused, and let its file go; part of failing its job.
+
+    A file that is not to blame is kept for a while: ``check_again`` can be asked for.
+    """
     scene = Scene.objects.select_related("upload").get(pk=scene_id)
     Scene.objects.filter(pk=scene_id).exclude(state=State.READY).update(
         state=State.REFUSED, refusal_code=code, refusal_message=message
     )
-    if scene.upload is not None:
+    if scene.upload is None:
+        return
+    if Scene.objects.filter(NOT_THE_FILES_FAULT, pk=scene_id).exists():
+        Upload.objects.filter(scene=scene_id).update(expires_at=timezone.now() + KEEP)
+    else:
         transaction.on_commit(partial(store.remove, scene.upload.path), robust=True)
+
+
+def check_again(scene_id: UUID) -> bool:
+    """Queue the check of a scene whose file was kept; whether there is one."""
+    with transaction.atomic():
+        rows = Scene.objects.filter(NOT_THE_FILES_FAULT, pk=scene_id, upload__isnull=False)
+        if not rows.update(state=State.UPLOADED, refusal_code="", refusal_message=""):
+            return False
+        scene = Scene.objects.get(pk=scene_id)
+        jobs.enqueue_again("ingest", scene_id, scene.organisation_id)
+    return True
+
+
+def _convert(scene: Scene, source: Path, key: str) -> SceneFacts:
+    try:
+        with store.writing(key) as target:
+            return sandbox.convert(source, target, scene.band_order)
+    except (sandbox.ConverterFailed, OSError) as error:
+        if disk.was_full(error):
+            raise StorageFull(key) from error
+        raise
 
 
 def _columns(facts: SceneFacts) -> dict[str, Any]:

@@ -8,17 +8,18 @@ from celery import shared_task
 from detection.errors import DetectionError
 from unosat.ops import jobs
 from unosat.scenes import services, uploads
-from unosat.scenes.errors import ImageRefused
+from unosat.scenes.errors import ImageRefused, StorageFull
 
 
 @shared_task(name="scenes.ingest", ignore_result=True)
 def ingest(scene_id: str) -> None:
     """Check the upload of one scene and make its clean COG."""
     pk = UUID(scene_id)
-    jobs.run("ingest", pk, partial(services.ingest, pk), refusals=(DetectionError, ImageRefused))
+    refusals = (DetectionError, ImageRefused, StorageFull)
+    jobs.run("ingest", pk, partial(services.ingest, pk), refusals=refusals)
 
 
 @shared_task(name="scenes.expire_uploads", ignore_result=True)
 def expire_uploads() -> None:
-    """Remove uploads that nobody went on with."""
-    uploads.expire_old()
+    """Remove files that nobody needs; uploads themselves are swept with everything else."""
+    uploads.remove_remains()

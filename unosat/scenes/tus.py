@@ -5,6 +5,7 @@ Plain views: the protocol is headers and bytes, not JSON. Cookies are checked by
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable
 from functools import wraps
 from uuid import UUID
@@ -21,6 +22,8 @@ from unosat.scenes import selectors, services, uploads
 from unosat.scenes.errors import BadUpload
 from unosat.scenes.models import Upload
 from unosat.scenes.uploads import CHECKSUMS, Checksum
+
+log = logging.getLogger(__name__)
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,checksum,expiration,termination"
@@ -63,10 +66,11 @@ def _speaking_tus(view: View) -> View:
         try:
             response = view(request, **address)
         except RefusedError as error:
+            log.warning("refused", extra={"code": error.code, "why": str(error)})
             body = {"code": error.code, "message": error.user_message}
-            response = JsonResponse(body, status=error.status)
+            response = JsonResponse(body, status=error.status, headers=error.headers)
         response["Tus-Resumable"] = VERSION
-        if response.status_code == UnsupportedVersion.status or request.method == "OPTIONS":
+        if response.status_code == UnsupportedVersion.status or _method(request) == "OPTIONS":
             response["Tus-Version"] = VERSION
         response["Cache-Control"] = "no-store"
         return response
@@ -77,18 +81,21 @@ def _speaking_tus(view: View) -> View:
 @_speaking_tus
 def create_upload(request: HttpRequest) -> HttpResponse:
     """Announce a file (POST), or say what this server can (OPTIONS)."""
-    if request.method == "OPTIONS":
+    method = _method(request)
+    if method == "OPTIONS":
         return _capabilities()
-    if request.method != "POST":
-        raise MethodNotAllowed(request.method or "")
+    if method != "POST":
+        raise MethodNotAllowed(method)
     _must_speak_version(request)
     actor = actor_of(request)
-    metadata = _metadata(request.headers.get("Upload-Metadata", ""))
+    said = request.headers.get("Upload-Metadata", "")
+    metadata = _metadata(said)
     upload = uploads.begin(
         actor,
         length=_number(request, "Upload-Length"),
         filename=metadata.get("filename", ""),
         metadata=metadata,
+        said=said,
     )
     response = HttpResponse(status=201)
     response["Location"] = reverse("upload", args=[upload.pk])
@@ -98,7 +105,7 @@ def create_upload(request: HttpRequest) -> HttpResponse:
 @_speaking_tus
 def one_upload(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     """Ask where an upload stands (HEAD), go on with it (PATCH), or end it (DELETE)."""
-    method = request.headers.get("X-HTTP-Method-Override", request.method or "").upper()
+    method = _method(request)
     if method == "OPTIONS":
         return _capabilities()
     answers: dict[str, View] = {"HEAD": _where, "PATCH": _go_on, "DELETE": _end}
@@ -124,11 +131,11 @@ def upload_state(request: HttpRequest, upload_id: UUID) -> HttpResponse:
 
 
 def _where(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    upload = selectors.upload(actor_of(request), upload_id)
-    if upload.state == Upload.State.EXPIRED:
-        return HttpResponse(status=410)
+    upload = uploads.settled(actor_of(request), upload_id)
     response = HttpResponse(status=200)
     response["Upload-Length"] = str(upload.length)
+    if upload.said:
+        response["Upload-Metadata"] = upload.said
     return _described(response, upload)
 
 
@@ -154,8 +161,9 @@ def _end(request: HttpRequest, upload_id: UUID) -> HttpResponse:
 
 def _described(response: HttpResponse, upload: Upload) -> HttpResponse:
     response["Upload-Offset"] = str(upload.offset)
-    if upload.offset == upload.length:
+    if upload.offset == upload.length:  # complete: it expires no more
         response["X-Scene-Id"] = str(services.become_scene(upload.pk).pk)
+        return response
     return _dated(response, upload)
 
 
@@ -172,6 +180,11 @@ def _capabilities() -> HttpResponse:
     return response
 
 
+def _method(request: HttpRequest) -> str:
+    """The method that a client means: some environments know only GET and POST."""
+    return request.headers.get("X-HTTP-Method-Override", request.method or "").upper()
+
+
 def _must_speak_version(request: HttpRequest) -> None:
     if request.headers.get("Tus-Resumable") != VERSION:
         raise UnsupportedVersion(request.headers.get("Tus-Resumable", "none"))
@@ -185,12 +198,14 @@ def _number(request: HttpRequest, name: str) -> int:
 
 
 def _metadata(header: str) -> dict[str, str]:
-    """Pairs of a name and base64 text, separated by commas."""
-    if len(header) > MAX_METADATA:
-        raise BadUpload("metadata too long")
-    found = {}
+    """Pairs of a name and base64 text, separated by commas; a name appears once."""
+    if len(header) > MAX_METADATA or not (header.isascii() and header.isprintable()):
+        raise BadUpload("metadata too long, or not plain ASCII")
+    found: dict[str, str] = {}
     for pair in filter(None, (part.strip() for part in header.split(","))):
         name, _, value = pair.partition(" ")
+        if name in found:
+            raise BadUpload(f"metadata {name[:40]!r} twice")
         try:
             found[name] = base64.b64decode(value.strip(), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:

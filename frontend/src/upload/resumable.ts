@@ -7,6 +7,7 @@ import { csrfToken } from "../api/client";
 const CHUNK_BYTES = 16 * 1024 * 1024;
 const RETRY_AFTER_MS = [0, 1_000, 3_000, 5_000, 10_000, 20_000];
 const ENDPOINT = "/api/v1/uploads";
+const DISK_FULL = 507;
 
 export interface Facts {
   event: string;
@@ -64,7 +65,8 @@ export function send(
       const response = "originalResponse" in error ? error.originalResponse : null;
       const status = response?.getStatus() ?? 0;
       const refused = status >= 400 && status < 500 && status !== 409 && status !== 423;
-      hears.stopped(refused ? sentence(response?.getBody()) : INTERRUPTED, refused);
+      const said = refused || status === DISK_FULL;
+      hears.stopped(said ? sentence(response?.getBody()) : INTERRUPTED, refused);
     },
   });
   if (continued) upload.resumeFromPreviousUpload(continued);

@@ -1,9 +1,12 @@
 """Resumable uploads over real connections: the standard, a client we did not write, a cut line."""
 
 import base64
+import contextlib
+import hashlib
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +16,7 @@ import requests
 from django.db import connection
 from tusclient.client import TusClient
 
+from tests import tus_js
 from tests.conftest import MakeGeotiff
 from tests.live import Stack, free_port, processes_of
 from tests.unosat.makers import make_actor, make_organisation
@@ -41,12 +45,16 @@ def headers(web: Stack) -> dict[str, str]:  # noqa: ARG001
     return {"Authorization": f"Bearer {text}", "Tus-Resumable": "1.0.0"}
 
 
+def metadata(facts: dict[str, str]) -> str:
+    """As the standard writes it."""
+    return ",".join(f"{k} {base64.b64encode(v.encode()).decode()}" for k, v in facts.items())
+
+
 def announce(web: Stack, headers: dict[str, str], length: int) -> str:
     """The address of a new upload."""
-    said = ",".join(f"{k} {base64.b64encode(v.encode()).decode()}" for k, v in FACTS.items())
     response = requests.post(
         f"{web.url}api/v1/uploads",
-        headers=headers | {"Upload-Length": str(length), "Upload-Metadata": said},
+        headers=headers | {"Upload-Length": str(length), "Upload-Metadata": metadata(FACTS)},
         timeout=30,
     )
     assert response.status_code == 201
@@ -91,17 +99,104 @@ def test_an_upload_whose_line_is_cut_goes_on_where_it_was(
     assert done.headers["X-Scene-Id"] == str(Scene.objects.get().pk)
 
 
+def test_tus_js_client_sends_goes_on_in_another_process_and_ends(
+    web: Stack, headers: dict[str, str], tmp_path: Path
+) -> None:
+    data = np.random.default_rng(3).bytes(1_000_000)
+    file = tmp_path / "after.tif"
+    file.write_bytes(data)
+    send = partial(
+        tus_js.send,
+        file,
+        endpoint=f"{web.url}api/v1/uploads",
+        key=headers["Authorization"].removeprefix("Bearer "),
+        chunk_bytes=300_000,
+        metadata=FACTS,
+    )
+
+    begun = send(STOP_AFTER="300000")
+    offset = requests.head(begun.url, headers=headers, timeout=30).headers["Upload-Offset"]
+    done = send(UPLOAD_URL=begun.url)
+    ended = send(STOP_AFTER="600000", THEN="end")
+
+    assert (begun.scene, offset) == (None, "300000")
+    assert done.scene == str(Scene.objects.get().pk)
+    arrived = Upload.objects.get(scene__isnull=False)
+    assert store_path(arrived.path).read_bytes() == data
+    assert requests.head(ended.url, headers=headers, timeout=30).status_code == 410
+    assert not store_path(Upload.objects.get(state="expired").path).exists()
+
+
+def test_where_an_upload_stands_comes_with_what_was_said_of_it(
+    web: Stack, headers: dict[str, str]
+) -> None:
+    address = announce(web, headers, 4)
+    open_yet = requests.head(address, headers=headers, timeout=30).headers
+    patch = headers | {"Content-Type": BYTES, "Upload-Offset": "0"}
+    last = requests.patch(address, headers=patch, data=b"0123", timeout=30)
+    complete = requests.head(address, headers=headers, timeout=30).headers
+
+    assert open_yet["Upload-Metadata"] == complete["Upload-Metadata"] == metadata(FACTS)
+    assert (open_yet["Upload-Offset"], open_yet["Upload-Length"]) == ("0", "4")
+    assert open_yet["Cache-Control"] == "no-store"
+    assert "Upload-Expires" in open_yet
+    assert last.headers["Upload-Offset"] == "4"
+    assert "Upload-Expires" not in last.headers  # what is complete does not expire
+    assert "Upload-Expires" not in complete
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_a_damaged_part_is_discarded_and_can_be_sent_again(
+    web: Stack, headers: dict[str, str], algorithm: str
+) -> None:
+    address = announce(web, headers, 10)
+    digest = base64.b64encode(hashlib.new(algorithm, b"01234").digest()).decode()
+    patch = headers | {
+        "Content-Type": BYTES, "Upload-Offset": "0", "Upload-Checksum": f"{algorithm} {digest}",
+    }  # fmt: skip
+
+    damaged = requests.patch(address, headers=patch, data=b"01X34", timeout=30)
+    after = requests.head(address, headers=headers, timeout=30)
+    good = requests.patch(address, headers=patch, data=b"01234", timeout=30)
+
+    assert (damaged.status_code, good.status_code) == (460, 204)
+    assert (after.headers["Upload-Offset"], good.headers["Upload-Offset"]) == ("0", "5")
+
+
+def test_asking_waits_for_a_request_that_is_dying_and_not_for_one_that_lives(
+    web: Stack, headers: dict[str, str]
+) -> None:
+    address = announce(web, headers, 10)
+    with patching(address, headers, length=10) as line:
+        line.sendall(b"01234")
+        time.sleep(0.5)
+        alive = requests.head(address, headers=headers, timeout=30)
+    after = requests.head(address, headers=headers, timeout=30)
+
+    assert alive.status_code == 423  # 3 seconds later
+    assert "Upload-Offset" not in alive.headers
+    assert after.headers["Upload-Offset"] == "5"  # at once, no byte behind
+
+
 def cut_after(address: str, headers: dict[str, str], data: bytes, *, sent: int) -> None:
     """Announce the whole, send a part, and drop the connection."""
+    with patching(address, headers, length=len(data)) as line:
+        line.sendall(data[:sent])
+        time.sleep(0.3)
+
+
+@contextlib.contextmanager
+def patching(address: str, headers: dict[str, str], *, length: int) -> Iterator[socket.socket]:
+    """A connection on which so many bytes are expected; leaving the block drops it."""
     place = urlsplit(address)
     lines = headers | {
         "Host": place.netloc, "Content-Type": BYTES, "Upload-Offset": "0",
-        "Content-Length": str(len(data)),
+        "Content-Length": str(length),
     }  # fmt: skip
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     with socket.create_connection((place.hostname or "", place.port or 0)) as line:
-        line.sendall(f"PATCH {place.path} HTTP/1.1\r\n{head}\r\n".encode() + data[:sent])
-        time.sleep(0.3)
+        line.sendall(f"PATCH {place.path} HTTP/1.1\r\n{head}\r\n".encode())
+        yield line
 
 
 def wait_for_offset(address: str, headers: dict[str, str], wanted: int) -> int:
@@ -145,6 +240,10 @@ def test_refusals_follow_the_standard(web: Stack, headers: dict[str, str]) -> No
     assert answer("POST", collection, Upload_Length=str(11 * 1024**3)) == 413
     assert answer("POST", collection, Upload_Length="ten") == 400
     assert answer("POST", collection, Upload_Length="10", Upload_Metadata="phase !!") == 400
+    assert answer("POST", collection, Upload_Length="10", Upload_Metadata="a MQ==,a MQ==") == 400
+    assert answer("POST", collection, Upload_Length="0", Upload_Metadata=metadata(FACTS)) == 400
+    assert answer("GET", collection, X_HTTP_Method_Override="OPTIONS") == 204
+    assert answer("POST", address, X_HTTP_Method_Override="HEAD") == 200
     assert answer("HEAD") == 200
     assert answer("POST", data=b"0123", X_HTTP_Method_Override="PATCH") == 204
     assert answer("DELETE") == 204

@@ -1,5 +1,6 @@
 """Bytes on their way in: kept when a line is cut, never counted twice, one scene in the end."""
 
+import fcntl
 import hashlib
 import os
 import threading
@@ -18,14 +19,16 @@ from tests.conftest import MakeGeotiff
 from tests.unosat.makers import make_actor, make_organisation
 from unosat.accounts.actors import Actor
 from unosat.errors import NotFound
+from unosat.ops import sweeper
 from unosat.ops.models import Job, Outbox
 from unosat.ops.store import store_path
-from unosat.scenes import services, tasks, uploads
+from unosat.scenes import models, services, tasks, uploads
 from unosat.scenes.errors import (
     BadSceneFacts,
-    BadUpload,
     ChecksumMismatch,
+    EmptyFile,
     UploadBusy,
+    UploadComplete,
     UploadGone,
     UploadTooLarge,
     WrongOffset,
@@ -162,7 +165,7 @@ def test_only_one_connection_writes_at_a_time(actor: Actor) -> None:
 def test_too_large_a_file_is_refused_before_it_is_sent(actor: Actor) -> None:
     with pytest.raises(UploadTooLarge):
         begin(actor, 101)
-    with pytest.raises(BadUpload):
+    with pytest.raises(EmptyFile):
         begin(actor, 0)
 
 
@@ -212,16 +215,121 @@ def test_an_ended_upload_is_gone_with_its_file(actor: Actor) -> None:
         uploads.end(actor, upload.pk)
 
 
-def test_only_uploads_that_nobody_went_on_with_expire(actor: Actor) -> None:
-    old, fresh = begin(actor, 10), begin(actor, 10)
-    Upload.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(days=1))
+def test_a_complete_upload_is_an_image_and_can_no_longer_be_given_up(actor: Actor) -> None:
+    upload = begin(actor, 1)
+    uploads.append(actor, upload.pk, offset=0, read=sending(b"0"))
 
-    tasks.expire_uploads()
+    with pytest.raises(UploadComplete):
+        uploads.end(actor, upload.pk)
+
+    assert store_path(upload.path).exists()
+
+
+def age(upload: Upload, days: float) -> None:
+    """Let so many days pass since the last byte of an upload."""
+    passed = timezone.now() + models.KEEP - timedelta(days=days)
+    Upload.objects.filter(pk=upload.pk).update(expires_at=passed)
+
+
+def test_an_upload_that_nobody_went_on_with_is_swept_bytes_first_and_its_row_later(
+    actor: Actor,
+) -> None:
+    old, recent = begin(actor, 10), begin(actor, 10)
+    for upload in (old, recent):
+        uploads.append(actor, upload.pk, offset=0, read=sending(b"01234"))
+    age(old, days=7.01)
+    age(recent, days=6.9)
+
+    sweeper.sweep()
 
     assert set(Upload.objects.values_list("pk", "state")) == {
         (old.pk, "expired"),
-        (fresh.pk, "open"),
+        (recent.pk, "open"),
     }
+    assert not store_path(old.path).exists()
+    assert store_path(recent.path).read_bytes() == b"01234"
+    age(old, days=37.01)
+    sweeper.sweep()
+    assert list(Upload.objects.values_list("pk", flat=True)) == [recent.pk]
+
+
+def test_going_on_puts_the_end_off(actor: Actor) -> None:
+    upload = begin(actor, 10)
+    age(upload, days=6.9)
+
+    uploads.append(actor, upload.pk, offset=0, read=sending(b"0"))
+
+    upload.refresh_from_db()
+    assert upload.expires_at > timezone.now() + timedelta(days=6.9)
+
+
+def test_an_upload_is_over_when_it_was_announced_to_be_swept_or_not(actor: Actor) -> None:
+    upload = begin(actor, 10)
+    age(upload, days=7.01)
+
+    with pytest.raises(UploadGone):
+        uploads.append(actor, upload.pk, offset=0, read=sending(b"0"))
+    with pytest.raises(UploadGone):
+        uploads.settled(actor, upload.pk)
+
+
+def test_an_upload_that_is_being_written_is_not_swept(actor: Actor) -> None:
+    upload = begin(actor, 10)
+    age(upload, days=7.01)
+
+    with store_path(upload.path).open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as its writer does
+        sweeper.sweep()
+
+    upload.refresh_from_db()
+    assert upload.state == "open"
+
+
+def test_a_complete_upload_whose_request_died_becomes_a_scene_all_the_same(actor: Actor) -> None:
+    upload = begin(actor, 1)
+    store_path(upload.path).write_bytes(b"0")
+    Upload.objects.filter(pk=upload.pk).update(offset=1, state="complete")
+    age(upload, days=0)
+    sweeper.sweep()
+    assert not Scene.objects.exists()  # its request may still be at it
+
+    age(upload, days=0.01)
+    sweeper.sweep()
+
+    assert Scene.objects.get().upload == upload
+
+
+@pytest.mark.parametrize("days", [6.9, 7.01])
+def test_a_file_kept_for_another_check_goes_when_nobody_asks_for_one(
+    actor: Actor, days: float
+) -> None:
+    is_kept = days < 7
+    scene = receive_bytes(actor, b"0")
+    services.ingest_failed(scene.pk, "unexpected", "Ask an admin.")
+    scene.refresh_from_db()
+    upload = scene.upload
+    assert upload is not None
+    age(upload, days)
+
+    sweeper.sweep()
+
+    scene.refresh_from_db()
+    assert store_path(upload.path).exists() is is_kept
+    assert (scene.upload is not None) is is_kept
+    assert services.check_again(scene.pk) is is_kept
+
+
+def test_bytes_that_the_disk_lost_are_asked_for_again(actor: Actor) -> None:
+    upload = begin(actor, 10)
+    uploads.append(actor, upload.pk, offset=0, read=sending(b"01234"))
+    with store_path(upload.path).open("r+b") as file:
+        file.truncate(3)
+
+    with pytest.raises(WrongOffset):
+        uploads.append(actor, upload.pk, offset=5, read=sending(b"56789"))
+    uploads.append(actor, upload.pk, offset=3, read=sending(b"3456789"))
+
+    assert store_path(upload.path).read_bytes() == b"0123456789"
 
 
 def test_what_killed_converters_left_is_removed_after_a_day() -> None:
@@ -238,12 +346,40 @@ def test_what_killed_converters_left_is_removed_after_a_day() -> None:
     fresh.unlink()
 
 
+def test_files_that_no_upload_needs_are_removed_after_a_day(actor: Actor) -> None:
+    upload = begin(actor, 10)
+    scene = receive_bytes(actor, b"0")
+    assert scene.upload is not None
+    needed = [store_path(upload.path), store_path(scene.upload.path)]
+    orphan, ended = store_path("uploads/orphan"), store_path("uploads/ended")
+    orphan.touch()
+    Upload.objects.create(
+        organisation_id=actor.organisation_id,
+        length=1,
+        state="expired",
+        path="uploads/ended",
+        expires_at=timezone.now(),
+    )
+    ended.touch()
+    for path in (*needed, orphan, ended):
+        os.utime(path, (0, 0))
+
+    tasks.expire_uploads()
+
+    assert [path.exists() for path in needed] == [True, True]
+    assert (orphan.exists(), ended.exists()) == (False, False)
+
+
 def test_an_upload_becomes_one_scene_however_often_it_is_asked(actor: Actor) -> None:
     upload = begin(actor, 1)
     uploads.append(actor, upload.pk, offset=0, read=sending(b"0"))
 
     assert services.become_scene(upload.pk) == services.become_scene(upload.pk)
     assert Scene.objects.count() == Job.objects.count() == Outbox.objects.count() == 1
+
+
+def receive_bytes(actor: Actor, data: bytes) -> Scene:
+    return uploads.receive_file(actor, SimpleUploadedFile("a.tif", data), FACTS)
 
 
 def receive(actor: Actor, path: Path, **facts: str) -> Scene:

@@ -1,0 +1,36 @@
+"""The disk that uploads arrive on: whether it has room, and what to do when it has none."""
+
+import errno
+import os
+from io import FileIO
+from pathlib import Path
+
+from django.conf import settings
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def has_room(folder: Path, more_bytes: int) -> bool:
+    """Whether so much fits, and what the database on the same disk may need stays free."""
+    found = os.statvfs(folder)
+    free: int = found.f_bavail * found.f_frsize
+    return bool(free - settings.UNOSAT_KEEP_FREE_BYTES >= more_bytes)
+
+
+def write(file: FileIO, data: bytes) -> int:
+    """Write as many bytes as the disk takes; fewer than given mean that it is full."""
+    done = 0
+    while done < len(data):
+        try:
+            done += file.write(memoryview(data)[done:])
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            break
+    return done
+
+
+def was_full(error: Exception) -> bool:
+    """Whether an error, of ours or in the words of another program, says so."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in FULL or any(os.strerror(full) in str(error) for full in FULL)
