@@ -14,7 +14,7 @@ class RefusedError(Exception):
     """
 
     code: ClassVar[str] = "refused"
-    user_message: ClassVar[str] = "That cannot be done."
+    user_message: str = "That cannot be done."  # an error may word its own
     status: ClassVar[int] = 409
     retry_after_seconds: ClassVar[int] = 0
 

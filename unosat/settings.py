@@ -72,6 +72,10 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 UNOSAT_STORE = Path(env.str("UNOSAT_STORE", default=str(BASE_DIR / "var" / "store")))
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
+# Ports that a link to import from may name; none switches it off. Private networks are never
+# reached (see scenes/fetching.py), and only the settings of tests name another fetcher.
+UNOSAT_FETCH_PORTS = env.list("UNOSAT_FETCH_PORTS", cast=int, default=[443, 8443])
+UNOSAT_FETCHER = "unosat.scenes.fetching.from_settings"
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
 
 CACHES = {

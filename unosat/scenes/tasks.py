@@ -6,8 +6,9 @@ from uuid import UUID
 from celery import shared_task
 
 from detection.errors import DetectionError
+from unosat.errors import RefusedError
 from unosat.ops import jobs
-from unosat.scenes import services, uploads
+from unosat.scenes import fetches, services, uploads
 from unosat.scenes.errors import ImageRefused
 
 
@@ -18,7 +19,15 @@ def ingest(scene_id: str) -> None:
     jobs.run("ingest", pk, partial(services.ingest, pk), refusals=(DetectionError, ImageRefused))
 
 
+@shared_task(name="scenes.fetch", ignore_result=True)
+def fetch(fetch_id: str) -> None:
+    """Fetch one image from a link; it then goes on like any upload."""
+    pk = UUID(fetch_id)
+    jobs.run("fetch", pk, partial(fetches.work, pk), refusals=(RefusedError,))
+
+
 @shared_task(name="scenes.expire_uploads", ignore_result=True)
 def expire_uploads() -> None:
-    """Remove uploads that nobody went on with."""
+    """Remove uploads that nobody went on with, and links that came to nothing."""
     uploads.expire_old()
+    fetches.forget_old()
