@@ -70,7 +70,7 @@ def begin(actor: Actor, *, url: str, asset: str = "", metadata: Mapping[str, str
         BadSceneFacts: what is said of the image cannot be used.
         NotFound: the event is not the organisation's.
     """
-    link = fetching.check_link(url.strip(), fetching.fetcher().ports)
+    link = fetching.check_link(url.strip(), frozenset(settings.UNOSAT_FETCH_PORTS))
     said = SceneRequest.read(metadata, filename="")
     event = services.event_for(actor, said)
     with transaction.atomic():
@@ -496,7 +496,7 @@ class _Reader:
     def read(self, size: int) -> bytes:
         """As ``uploads.append`` asks for it: nothing at a break, at the end, or once it is cut."""
         now = time.monotonic()
-        if self.trouble is not None or now > self.until:
+        if self.trouble is not None or (self.count and now > self.until):
             return b""
         try:
             data = self.answer.read(size)
