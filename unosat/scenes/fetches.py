@@ -74,7 +74,7 @@ def begin(actor: Actor, *, url: str, asset: str = "", metadata: Mapping[str, str
     said = SceneRequest.read(metadata, filename="")
     event = services.event_for(actor, said)
     with transaction.atomic():
-        Organisation.objects.select_for_update().get(pk=actor.organisation_id)  # one at a time
+        Organisation.objects.select_for_update(no_key=True).get(pk=actor.organisation_id)
         _room_for_one_more(actor)
         fetch = Fetch.objects.create(
             organisation_id=actor.organisation_id,
@@ -105,7 +105,7 @@ def again(actor: Actor, fetch_id: UUID, *, asset: str = "") -> Fetch:
     if asset.strip() not in {"", fetch.asset}:
         changed |= {"asset": asset.strip()[: stac.MAX_KEY], "validator": ""}
     with transaction.atomic():
-        Organisation.objects.select_for_update().get(pk=actor.organisation_id)
+        Organisation.objects.select_for_update(no_key=True).get(pk=actor.organisation_id)
         _room_for_one_more(actor)
         waiting = Fetch.objects.filter(pk=fetch.pk, state=State.FAILED).update(
             state=State.WAITING, failure_code="", failure_message="", begun_at=None, restarts=0,
@@ -342,6 +342,8 @@ class _Errand:
             self._let_others_go_first(answer)
             reader = _Reader(answer, time.monotonic() + self.fetcher.limits.save_seconds)
             self._append(reader)
+            if self._is_whole():
+                return
             self._check_pace(reader)
             if reader.trouble is not None:
                 raise reader.trouble
@@ -358,6 +360,7 @@ class _Errand:
                 while data := reader.read(uploads.CHUNK_BYTES):
                     file.write(data)
                 self._check_still_wanted()
+                self._let_others_go_first(answer)
                 self._check_pace(reader)
                 if reader.trouble is not None:
                     raise reader.trouble
@@ -436,14 +439,25 @@ class _Errand:
         self._window_seconds, self._window_bytes = 0.0, 0
 
     def _let_others_go_first(self, answer: Answer) -> None:
-        """After its turn, queue up again behind what waits; the next turn goes on from here."""
-        over = time.monotonic() > self.turn_ends_at
-        if not (over and answer.resumable and self.fetch.restarts == 0 and self._offset()):
+        """After its turn, queue up again behind what waits; the next turn goes on from here.
+
+        What could not be gone on with stays, but not for hours while others wait.
+        """
+        over_for = time.monotonic() - self.turn_ends_at
+        if over_for <= 0 or not self._others_wait():
             return
+        if answer.resumable and self.fetch.restarts == 0:
+            if self._offset():
+                self._queue_up_again()
+        elif over_for > self.fetcher.limits.alone_seconds:
+            raise SourceTooSlow("it cannot be gone on with, and others wait")
+
+    def _others_wait(self) -> bool:
         queue = jobs.KINDS["fetch"].queue
         kinds = [name for name, kind in jobs.KINDS.items() if kind.queue == queue]
-        if not Job.objects.filter(state=leases.WAITING, kind__in=kinds).exists():
-            return
+        return Job.objects.filter(state=leases.WAITING, kind__in=kinds).exists()
+
+    def _queue_up_again(self) -> None:
         with transaction.atomic():
             if leases.finish(self.lease):  # a row of its own for the next turn, with all its tries
                 Job.objects.filter(pk=str(self.lease.pk)).delete()

@@ -112,6 +112,7 @@ class Limits:
         pause_seconds: before the second try; each further pause is twice as long.
         restarts: from the first byte, because the file changed or cannot be gone on with.
         turn_seconds: after which a fetch that can be gone on with lets waiting work go first.
+        alone_seconds: beyond its turn, for a fetch that cannot be gone on with while work waits.
         save_seconds: how old the progress on the screen may be.
     """
 
@@ -126,6 +127,7 @@ class Limits:
     pause_seconds: float = 1.0
     restarts: int = 3
     turn_seconds: float = 60.0
+    alone_seconds: float = 1800.0
     save_seconds: float = 2.0
 
 
@@ -380,7 +382,7 @@ class Fetcher:
             start=start,
             length=length,
             validator=_validator(response),
-            resumable=_resumable(response),
+            resumable=length is not None and _resumable(response),
             _response=response,
             _socket=connection,
             _silence_seconds=self.limits.silence_seconds,

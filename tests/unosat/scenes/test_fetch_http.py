@@ -115,7 +115,7 @@ def test_a_program_goes_on_with_an_import_that_failed(
 
     before = program.get(address).json()
     again = program.post(f"{address}/again", {"asset": "ms"}, content_type="application/json")
-    twice = program.post(f"{address}/again")
+    twice = program.generic("POST", f"{address}/again")
 
     assert (before["received"], before["length"], before["assets"]) == (5, 10, ["red", "ms"])
     assert (again.status_code, again.json()["state"], again.json()["asset"]) == (
