@@ -311,7 +311,7 @@ class Fetcher:
                 connection.close()
                 raise
             connection.close()
-        raise TooManyRedirects(url[:200])
+        raise TooManyRedirects(f"{self.limits.redirects} followed")  # no link in any log
 
     def _connect(self, link: Link) -> _PatientSocket:
         """A TLS connection to one of the host's addresses, all of which are public."""
