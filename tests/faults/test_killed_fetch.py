@@ -68,4 +68,6 @@ def test_a_killed_worker_costs_only_what_was_not_yet_on_disk(
         assert (scene.state, scene.sha256) == ("ready", sha256(data))
         assert Fetch.objects.get().state == "done"
         assert Job.objects.get(kind="fetch").attempt == 2
-        assert [seen.headers.get("range") for seen in server.seen] == [None, f"bytes={kept}-"]
+        first_asked, *then = [seen.headers.get("range") for seen in server.seen]
+        assert first_asked is None
+        assert set(then) == {f"bytes={kept}-"}  # more than once if the dead one's lock lingers
