@@ -84,6 +84,10 @@ STORAGES = {
 UNOSAT_MAX_UPLOAD_BYTES = env.int("UNOSAT_MAX_UPLOAD_BYTES", default=10 * 1024**3)
 UNOSAT_QUOTA_BYTES = env.int("UNOSAT_QUOTA_BYTES", default=None)  # of each organisation
 UNOSAT_KEEP_FREE_BYTES = env.int("UNOSAT_KEEP_FREE_BYTES", default=512 * 1024**2)  # of the disk
+# Ports that a link to import from may name; none switches it off. Private networks are never
+# reached (see scenes/fetching.py), and only the settings of tests name another fetcher.
+UNOSAT_FETCH_PORTS = env.list("UNOSAT_FETCH_PORTS", cast=int, default=[443, 8443])
+UNOSAT_FETCHER = "unosat.scenes.fetching.from_settings"
 UNOSAT_REDIS_URL = env.str("UNOSAT_REDIS_URL")
 UNOSAT_METRICS_TOKEN = env.str("UNOSAT_METRICS_TOKEN", default="")  # "": metrics for staff only
 

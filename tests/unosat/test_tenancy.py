@@ -24,8 +24,8 @@ from unosat.accounts import services as account_services
 from unosat.assessments.models import Assessment
 from unosat.ops.models import Outbox
 from unosat.review.models import ReviewedArea
-from unosat.scenes import uploads
-from unosat.scenes.models import Scene
+from unosat.scenes import fetches, uploads
+from unosat.scenes.models import Fetch, Scene
 from unosat.training.models import ModelVersion, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +114,8 @@ def victim() -> Victim:
         admin, length=10, filename="a.tif",
         metadata={"event": str(row.scene.event_id), "phase": "after"},
     )  # fmt: skip
+    about = {"event": str(row.scene.event_id), "phase": "after"}
+    fetch = fetches.begin(admin, url="https://images.example/a.tif", metadata=about)
     ids = {
         "event_id": str(row.scene.event_id),
         "scene_id": str(row.scene_id),
@@ -124,6 +126,7 @@ def victim() -> Victim:
         "version_id": str(version.pk),
         "key_id": str(key.pk),
         "upload_id": str(upload.pk),
+        "fetch_id": str(fetch.pk),
     }
     return Victim(ids, frozenset(ids.values()) | {row.scene.event.name, theirs.name})
 
@@ -210,9 +213,14 @@ def test_no_body_can_name_another_organisations_object(stranger: Client, victim:
         ),
         stranger.post("/api/v1/scenes", form, content_type=MULTIPART_CONTENT),
         stranger.post("/api/v1/uploads", headers=TUS | {"Upload-Metadata": said}),
+        stranger.post(
+            "/api/v1/fetches",
+            {"url": "https://images.example/a.tif", "phase": "after", "event": theirs["event_id"]},
+            content_type="application/json",
+        ),
     ]
 
-    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert [answer.status_code for answer in answers] == [404, 404, 404, 404]
     assert _everything() == before
 
 
@@ -231,6 +239,7 @@ def _everything() -> list[object]:
     """What a stranger's request must not change."""
     return [
         list(Scene.objects.order_by("pk").values()),
+        list(Fetch.objects.order_by("pk").values()),
         list(Assessment.objects.order_by("pk").values()),
         list(TrainingRun.objects.order_by("pk").values()),
         list(ModelVersion.objects.order_by("pk").values()),

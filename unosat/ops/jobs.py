@@ -49,6 +49,7 @@ class Kind:
 
 KINDS = {
     "ingest": Kind("scenes.ingest", "ingest", "unosat.scenes.services.ingest_failed"),
+    "fetch": Kind("scenes.fetch", "ingest", "unosat.scenes.fetches.fetch_failed"),
     "plan": Kind("assessments.plan", "ingest", "unosat.assessments.services.job_failed"),
     "merge": Kind("assessments.merge", "ingest", "unosat.assessments.services.job_failed"),
     "explain": Kind("review.explain", "detect", "unosat.review.explanations.job_failed"),

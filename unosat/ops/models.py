@@ -19,6 +19,7 @@ class Job(models.Model):
         MERGE = "merge"  # of an Assessment
         TRAIN = "train"  # a TrainingRun
         EXPLAIN = "explain"  # an Explanation
+        FETCH = "fetch"  # a Fetch: an image from a link
 
     class State(models.TextChoices):
         """WAITING -> RUNNING -> DONE or FAILED; back to WAITING when a lease expires."""

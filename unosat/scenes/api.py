@@ -12,8 +12,8 @@ from ninja.pagination import LimitOffsetPagination, paginate
 from pydantic import Field
 
 from unosat.accounts.actors import actor_of
-from unosat.scenes import selectors, services, uploads
-from unosat.scenes.models import Event, Scene
+from unosat.scenes import fetches, selectors, services, uploads
+from unosat.scenes.models import Event, Fetch, Scene
 
 router = Router(tags=["scenes"])
 
@@ -54,6 +54,45 @@ class SceneForm(Schema):
     sensor: str = ""
     licence: str = ""
     band_order: str = Field("", description='such as "BGRN" or "5,3,2"; default: as the file says')
+
+
+class FetchIn(SceneForm):
+    """A link to fetch an image from; what is said here goes before what a STAC item says."""
+
+    url: str = Field(
+        min_length=1, max_length=4096, description="https, of a GeoTIFF or of a STAC item"
+    )
+    asset: str = Field(
+        "", max_length=200, description="key of the image in a STAC item that has several"
+    )
+
+
+class AgainIn(Schema):
+    """How to go on with an import that failed."""
+
+    asset: str = Field("", max_length=200, description="one of the import's ``assets``")
+
+
+class FetchOut(Schema):
+    """An import from a link. The link itself is not shown: it may be a secret.
+
+    ``failure_code`` and ``failure_message`` are "" unless it failed; ``assets`` are the keys to
+    choose from where a STAC item has several images and none was named.
+    """
+
+    id: UUID
+    event: UUID = Field(alias="event_id")
+    host: str
+    filename: str
+    asset: str
+    assets: list[str]
+    state: Literal["waiting", "fetching", "done", "failed", "cancelled"]
+    failure_code: str
+    failure_message: str
+    received: int = Field(description="bytes")
+    length: int | None = Field(description="bytes; null until the server has said it")
+    scene: UUID | None = Field(alias="scene_id", description="the image that it became")
+    created_at: datetime.datetime
 
 
 class SceneOut(Schema):
@@ -128,3 +167,38 @@ def send_scene(
 def get_scene(request: HttpRequest, scene_id: UUID) -> Scene:
     """One image: whether it was taken, or why not."""
     return selectors.scene(actor_of(request), scene_id)
+
+
+@router.get("/fetches", response=list[FetchOut])
+@paginate(LimitOffsetPagination)
+def list_fetches(request: HttpRequest, event: UUID | None = None) -> QuerySet[Fetch]:
+    """The organisation's imports from links, newest first; of one event if given."""
+    return selectors.fetches(actor_of(request), event_id=event)
+
+
+@router.post("/fetches", response={202: FetchOut})
+def fetch_scene(request: HttpRequest, asked: FetchIn) -> Status[Fetch]:
+    """Import an image from a link (https) of a GeoTIFF or a STAC item; a worker fetches it."""
+    said = {name: str(value) for name, value in asked.dict().items() if value}
+    url, asset = said.pop("url"), said.pop("asset", "")
+    return Status(202, fetches.begin(actor_of(request), url=url, asset=asset, metadata=said))
+
+
+@router.get("/fetches/{uuid:fetch_id}", response=FetchOut)
+def get_fetch(request: HttpRequest, fetch_id: UUID) -> Fetch:
+    """One import: how far it is, which image it became, or why not."""
+    return selectors.fetch(actor_of(request), fetch_id)
+
+
+@router.post("/fetches/{uuid:fetch_id}/again", response={202: FetchOut})
+def fetch_again(request: HttpRequest, fetch_id: UUID, how: AgainIn | None = None) -> Status[Fetch]:
+    """Go on with an import that failed, from what has arrived."""
+    asset = how.asset if how else ""
+    return Status(202, fetches.again(actor_of(request), fetch_id, asset=asset))
+
+
+@router.delete("/fetches/{uuid:fetch_id}", response={204: None})
+def cancel_fetch(request: HttpRequest, fetch_id: UUID) -> Status[None]:
+    """Give an import up; what arrived is removed."""
+    fetches.cancel(actor_of(request), fetch_id)
+    return Status(204, None)

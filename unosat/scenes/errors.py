@@ -217,3 +217,180 @@ class SceneNotReady(RefusedError):
 
     code = "scene_not_ready"
     user_message = "This image is still being checked, or was refused. Look at its page."
+
+
+class FetchRefused(RefusedError):
+    """Base of why nothing is fetched from a link; most are found out by the worker."""
+
+    code = "fetch_refused"
+    user_message = "The link cannot be imported from."
+    status = 422
+
+
+class FetchingSwitchedOff(FetchRefused):
+    """The installation names no port to fetch from."""
+
+    code = "fetching_switched_off"
+    user_message = "This server does not import from links. Download the image, then upload it."
+
+
+class LinkNotAllowed(FetchRefused):
+    """Not https, another port, a user name in it, or not an address at all."""
+
+    code = "link_not_allowed"
+    user_message = (
+        "Give a whole link that begins with https://, without a user name, password or unusual "
+        "port. Links of other kinds, such as s3://, have to be downloaded and uploaded."
+    )
+
+
+class AddressNotAllowed(FetchRefused):
+    """The host, or a host it redirects to, has an address that is not public."""
+
+    code = "address_not_allowed"
+    user_message = (
+        "The link leads into a private network, from which nothing is ever fetched. "
+        "Download the image, then upload it."
+    )
+
+
+class HostUnknown(FetchRefused):
+    """There is no address for the host's name."""
+
+    code = "host_unknown"
+    user_message = "There is no server of that name. Check the link."
+
+
+class CertificateNotTrusted(FetchRefused):
+    """TLS could not tell that the server is the one in the link."""
+
+    code = "certificate_not_trusted"
+    user_message = (
+        "The server could not prove that it is the one in the link. "
+        "Check the link, or download the image and upload it."
+    )
+
+
+class TooManyRedirects(FetchRefused):
+    """The link leads from one address to the next."""
+
+    code = "too_many_redirects"
+    user_message = "The link leads from one address to another too often. Give the last one."
+
+
+class SourceRefused(FetchRefused):
+    """The server answered with something else than the file."""
+
+    code = "source_refused"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.user_message = _ANSWERS.get(
+            status, f"The server answers with the error {status}. Check the link."
+        )
+
+
+class SourceUnreachable(FetchRefused):
+    """Again and again no connection, or none that lasts; what has arrived is kept."""
+
+    code = "source_unreachable"
+    user_message = (
+        "The server does not answer, or the connection breaks off again and again. "
+        "What has arrived is kept: try again later."
+    )
+
+
+class SourceTooSlow(FetchRefused):
+    """The bytes come so slowly that others would wait too long."""
+
+    code = "source_too_slow"
+    user_message = "The server sends too slowly. Download the image, then upload it."
+
+
+class SourceChanges(FetchRefused):
+    """It had to begin at the first byte again and again."""
+
+    code = "source_changes"
+    user_message = (
+        "The file changed while it was fetched, or the server cannot go on in the middle of it. "
+        "Try again later, or download the image and upload it."
+    )
+
+
+class SourceEncoded(FetchRefused):
+    """The server packs what it sends, though it was asked not to."""
+
+    code = "source_encoded"
+    user_message = (
+        "The server sends the file compressed for transport, which is not accepted. "
+        "Download the image, then upload it."
+    )
+
+
+class SourceEndless(FetchRefused):
+    """Nothing tells a whole file from one that was cut off."""
+
+    code = "source_endless"
+    user_message = (
+        "The server does not say where the file ends, so nobody could tell whether it is whole. "
+        "Download the image, then upload it."
+    )
+
+
+class NotAnImageLink(FetchRefused):
+    """Neither a TIFF nor a STAC item, by its first bytes."""
+
+    code = "not_an_image_link"
+    user_message = (
+        "The link leads neither to a GeoTIFF nor to a STAC item; perhaps to a web page. "
+        "Give the link of the file itself."
+    )
+
+
+class BadStacItem(FetchRefused):
+    """JSON that is not a STAC item, or too large for one."""
+
+    code = "bad_stac_item"
+    user_message = "The link leads to JSON that is not a STAC item. Give the link of one item."
+
+
+class NoImageAsset(FetchRefused):
+    """A STAC item without an asset that could be an image for us."""
+
+    code = "no_image_asset"
+    user_message = "The STAC item has no GeoTIFF of data or to look at. Give another item."
+
+
+class AssetNotNamed(FetchRefused):
+    """A STAC item with several images, of which nobody chose one, or one that is not there."""
+
+    code = "asset_not_named"
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__(f"{len(keys)} assets")
+        self.keys = keys
+        names = ", ".join(key[:_KEY_LETTERS] for key in keys[:_KEYS_NAMED])
+        more = ", ..." if len(keys) > _KEYS_NAMED else ""
+        self.user_message = f"The STAC item has these images; choose one of them: {names}{more}"
+
+
+class TooManyFetches(RefusedError):
+    """So many are under way for one organisation that others would wait too long."""
+
+    code = "too_many_fetches"
+    user_message = "Many imports are under way. Wait until some are finished, or cancel some."
+    status = 429
+    retry_after_seconds = 60
+
+
+class FetchEnded(RefusedError):
+    """It is over, or is not: what was asked for does not fit."""
+
+    code = "fetch_ended"
+    user_message = "That import is in another state by now. Look at it again."
+
+
+_KEYS_NAMED, _KEY_LETTERS = 8, 30  # a sentence, not the whole item: a job's has room for 400
+_SIGN_IN = "The server does not give that file without a sign-in, or the link has expired."
+_NOTHING = "There is nothing at that link. Check it, or ask for a new one."
+_ANSWERS = {401: _SIGN_IN, 403: _SIGN_IN, 404: _NOTHING, 410: _NOTHING}

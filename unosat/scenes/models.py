@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.contrib.gis.db import models
@@ -96,6 +97,83 @@ class Upload(models.Model):
         """Whether it was given up, or nobody went on with it in time; swept by now or not."""
         late = self.state == self.State.OPEN and self.expires_at <= timezone.now()
         return late or self.state == self.State.EXPIRED
+
+
+class Fetch(models.Model):
+    """An image that a worker fetches from a link; its bytes are those of an ``Upload``."""
+
+    class State(models.TextChoices):
+        """WAITING -> FETCHING -> DONE or FAILED; FAILED -> WAITING again; else CANCELLED."""
+
+        WAITING = "waiting"
+        FETCHING = "fetching"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="fetches")
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="fetches")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    # Links may be signed: whoever has one may read. Their queries are removed once it is over.
+    url = models.CharField(max_length=4096)  # as it was given: of an image or of a STAC item
+    image_url = models.CharField(max_length=4096, blank=True)  # that a STAC item led to
+    asset = models.CharField(max_length=200, blank=True)  # key in the STAC item
+    assets = models.JSONField(default=list)  # keys to choose from, if none was named
+    metadata = models.JSONField(default=dict)  # what is said of the image
+    upload = models.OneToOneField(
+        Upload, null=True, on_delete=models.SET_NULL, related_name="fetch"
+    )
+    validator = models.CharField(max_length=200, blank=True)  # of the version that is fetched
+    restarts = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.CharField(max_length=400, blank=True)
+    begun_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=(Q(state="failed") & ~Q(failure_code=""))
+                | (~Q(state="failed") & Q(failure_code="")),
+                name="failed_fetches_say_why",
+            ),
+        ]
+        indexes = [models.Index(fields=["event", "-created_at"], name="fetches_newest_first")]
+
+    def __str__(self) -> str:
+        return f"fetch {self.pk}: {self.state}"
+
+    @property
+    def host(self) -> str:
+        """Where the link leads: fit to show, unlike the link itself."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def filename(self) -> str:
+        """Of the image, or of the STAC item until that is read; for people."""
+        path = unquote(urlsplit(self.image_url or self.url).path)
+        return path.rsplit("/", 1)[-1] or "image.tif"
+
+    @property
+    def received(self) -> int:
+        """Bytes of the image that are safely on disk."""
+        return self.upload.offset if self.upload else 0
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the whole image; None until the server has said it."""
+        return self.upload.length if self.upload else None
+
+    @property
+    def scene_id(self) -> uuid.UUID | None:
+        """The image that it became."""
+        scene = getattr(self.upload, "scene", None)
+        return scene.pk if scene else None
 
 
 class Scene(models.Model):

@@ -4,17 +4,19 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from unosat.accounts.actors import actor_of
-from unosat.errors import RefusedError
+from unosat.errors import NotFound, RefusedError
 from unosat.pages import show
-from unosat.scenes import quota, selectors, services
-from unosat.scenes.models import Event, Scene
+from unosat.scenes import fetches, quota, selectors, services
+from unosat.scenes.models import Event, Fetch, Scene
 
 UNFINISHED = (Scene.State.UPLOADED, Scene.State.CHECKING)
+SHOWN_FETCHES = (*fetches.UNDER_WAY, Fetch.State.FAILED)  # the others are images, or nothing
 
 
 class EventForm(forms.Form):
@@ -47,19 +49,13 @@ def new_event(request: HttpRequest) -> HttpResponse:
 @require_GET
 def event(request: HttpRequest, event_id: UUID) -> HttpResponse:
     """An event with its images and the upload form."""
-    actor = actor_of(request)
-    found = selectors.event(actor, event_id)
-    page = {"event": str(found.pk), "date": found.date.isoformat()}
-    context = _scenes_of(request, found) | {"page": page}
-    return show(request, actor, "event.html", context, section="events")
+    return _event_page(request, selectors.event(actor_of(request), event_id), {})
 
 
 @require_GET
 def event_scenes(request: HttpRequest, event_id: UUID) -> HttpResponse:
     """The part of the event page that refreshes itself."""
-    actor = actor_of(request)
-    found = selectors.event(actor, event_id)
-    return show(request, actor, "parts/scenes.html", _scenes_of(request, found))
+    return _scenes_part(request, selectors.event(actor_of(request), event_id))
 
 
 @require_GET
@@ -73,12 +69,72 @@ def scene_state(request: HttpRequest, scene_id: UUID) -> HttpResponse:
     return response
 
 
+@require_POST
+def fetch_link(request: HttpRequest, event_id: UUID) -> HttpResponse:
+    """Begin an import from a link; the form again, empty or with the reason why not."""
+    actor = actor_of(request)
+    found = selectors.event(actor, event_id)
+    fields = {name: request.POST.get(name, "") for name in ("phase", "url", "asset")}
+    said = {"event": str(found.pk), "phase": fields["phase"]}
+    typed: dict[str, Any] = {}
+    try:
+        fetches.begin(actor, url=fields["url"], asset=fields["asset"], metadata=said)
+    except NotFound:
+        raise
+    except RefusedError as error:
+        typed = {"link": fields, "link_refused": error.user_message}
+    if not request.headers.get("HX-Request"):
+        return _event_page(request, found, typed) if typed else redirect("event", found.pk)
+    response = show(request, actor, "parts/fetch_form.html", {"event": found} | typed)
+    response["HX-Trigger"] = "scenes-changed"
+    return response
+
+
+@require_POST
+def fetch_again(request: HttpRequest, fetch_id: UUID) -> HttpResponse:
+    """Go on with an import that failed."""
+    actor = actor_of(request)
+    fetch = fetches.again(actor, fetch_id, asset=request.POST.get("asset", ""))
+    return _scenes_again(request, fetch)
+
+
+@require_POST
+def fetch_cancel(request: HttpRequest, fetch_id: UUID) -> HttpResponse:
+    """Give an import up, or take one that failed off the list."""
+    actor = actor_of(request)
+    fetch = selectors.fetch(actor, fetch_id)
+    fetches.cancel(actor, fetch_id)
+    return _scenes_again(request, fetch)
+
+
+def _scenes_again(request: HttpRequest, fetch: Fetch) -> HttpResponse:
+    if not request.headers.get("HX-Request"):
+        return redirect("event", fetch.event_id)
+    return _scenes_part(request, selectors.event(actor_of(request), fetch.event_id))
+
+
+def _event_page(request: HttpRequest, found: Event, typed: dict[str, Any]) -> HttpResponse:
+    page = {"event": str(found.pk), "date": found.date.isoformat()}
+    possible = {"page": page, "links_possible": bool(settings.UNOSAT_FETCH_PORTS)}
+    context = _scenes_of(request, found) | possible | typed
+    return show(request, actor_of(request), "event.html", context, section="events")
+
+
+def _scenes_part(request: HttpRequest, found: Event) -> HttpResponse:
+    return show(request, actor_of(request), "parts/scenes.html", _scenes_of(request, found))
+
+
 def _scenes_of(request: HttpRequest, found: Event) -> dict[str, Any]:
-    scenes = list(selectors.scenes(actor_of(request), event_id=found.pk))
-    some_unfinished = any(scene.state in UNFINISHED for scene in scenes)
+    actor = actor_of(request)
+    scenes = list(selectors.scenes(actor, event_id=found.pk))
+    coming = list(selectors.fetches(actor, event_id=found.pk).filter(state__in=SHOWN_FETCHES))
+    some_unfinished = any(scene.state in UNFINISHED for scene in scenes) or any(
+        fetch.state in fetches.UNDER_WAY for fetch in coming
+    )
     return {
         "event": found,
         "scenes": scenes,
+        "fetches": coming,
         "some_unfinished": some_unfinished,
         "quota": quota.quota_of(found.organisation_id),
     }

@@ -7,7 +7,7 @@ from django.db.models import Count, QuerySet
 from unosat.accounts.actors import Actor
 from unosat.errors import NotFound
 from unosat.scenes.errors import SceneNotReady
-from unosat.scenes.models import Event, Scene, Upload
+from unosat.scenes.models import Event, Fetch, Scene, Upload
 
 
 def events(actor: Actor) -> QuerySet[Event]:
@@ -79,3 +79,23 @@ def upload(actor: Actor, upload_id: UUID) -> Upload:
 def scene_id_of(upload_id: UUID) -> UUID | None:
     """The scene that an upload became; None while it has not."""
     return Scene.objects.filter(upload_id=upload_id).values_list("pk", flat=True).first()
+
+
+def fetches(actor: Actor, *, event_id: UUID | None = None) -> QuerySet[Fetch]:
+    """The organisation's imports from links, newest first; of one event if given."""
+    found = Fetch.objects.filter(organisation_id=actor.organisation_id)
+    if event_id is not None:
+        found = found.filter(event_id=event_id)
+    return found.select_related("upload__scene").order_by("-created_at")
+
+
+def fetch(actor: Actor, fetch_id: UUID) -> Fetch:
+    """One import from a link.
+
+    Raises:
+        NotFound: there is none, or not in this organisation.
+    """
+    found = fetches(actor).filter(pk=fetch_id).first()
+    if found is None:
+        raise NotFound(f"fetch {fetch_id}")
+    return found
