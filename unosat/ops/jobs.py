@@ -25,7 +25,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError)  # restarted, or unreachable
 UNEXPECTED = ("unexpected", "Something went wrong that should not. Ask an admin to read the log.")
 INTERRUPTED = (
     "interrupted_too_often",
-    "This work was interrupted four times and has been given up. Ask an admin to read the log.",
+    "This work was interrupted three times and has been given up. Ask an admin to read the log.",
 )
 
 
@@ -78,6 +78,12 @@ def enqueue_again(kind: str, subject_id: UUID, organisation_id: UUID | None = No
     """Record and queue a job anew if it failed; a row of its own, which no old worker knows."""
     Job.objects.filter(kind=kind, subject_id=subject_id, state=Job.State.FAILED).delete()
     return enqueue(kind, subject_id, organisation_id)
+
+
+def next_waiting(kind: str) -> UUID | None:
+    """The subject of the job of a kind that has waited longest; None if none waits."""
+    waiting = Job.objects.filter(kind=kind, state=leases.WAITING).order_by("created_at")
+    return waiting.values_list("subject_id", flat=True).first()
 
 
 def post(job: Job) -> None:
@@ -142,6 +148,7 @@ def sweep() -> None:
                 post(job)
                 log.warning("job interrupted", extra={"job": job.pk, "attempt": job.attempt})
             elif leases.expired(Job).select_for_update().filter(pk=job.pk).exists():
+                Job.objects.filter(pk=job.pk).update(interruptions=leases.MAX_INTERRUPTIONS)
                 fail(Lease(Job, job.pk, job.attempt), *INTERRUPTED, why="lease expired")
     overdue = timezone.now() - sweeper.MESSAGE_OVERDUE
     waiting = Job.objects.filter(state=leases.WAITING, created_at__lt=overdue)
