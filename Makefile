@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SOURCES := detection unosat tests benchmarks
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: run test check bench lock format
+.PHONY: run test check bench faults lock format
 
 run:    ## start everything, print the address
 	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
@@ -26,6 +26,10 @@ check:    ## style, types, import directions, locks
 bench:    ## measurements; never part of test
 	@unosat/ops/bootstrap.sh server
 	$(PYTHON) -m benchmarks
+
+faults:    ## break things on purpose, at full length, and measure what it costs
+	@unosat/ops/bootstrap.sh test
+	UNOSAT_LONG_FAULTS=1 $(PYTHON) -m pytest -s tests/faults
 
 lock:    ## pin again what pyproject.toml asks for
 	@unosat/ops/bootstrap.sh lock

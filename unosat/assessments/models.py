@@ -47,6 +47,10 @@ class Assessment(models.Model):
     options = models.JSONField(default=dict)
     plan = models.JSONField(null=True, blank=True)  # the engine's text, as one JSON string
     metadata = models.JSONField(default=dict)  # what the engine said of itself and the scene
+    # of what it is made: images and outlines, weights, options; "" before planning
+    input_sha256 = models.CharField(max_length=64, blank=True, db_default="")
+    model_sha256 = models.CharField(max_length=64, blank=True, db_default="")
+    options_sha256 = models.CharField(max_length=64, blank=True, db_default="")
     tiles_total = models.PositiveIntegerField(default=0)
     tiles_done = models.PositiveIntegerField(default=0)
     tiles_empty = models.PositiveIntegerField(default=0)

@@ -1,6 +1,7 @@
 """Every change to assessments and shards. Knows the database; knows neither HTTP nor Celery."""
 
 import hashlib
+import json
 import logging
 import math
 from dataclasses import asdict, dataclass, field
@@ -182,6 +183,7 @@ def store_plan(
             options=facts,
             tiles_total=sum(tiles for _, tiles in shards),
             started_at=timezone.now(),
+            **_hashes(row, plan),
         ):
             return  # cancelled meanwhile
         rows = Shard.objects.bulk_create(
@@ -416,6 +418,24 @@ def _active_version(*, pairs: bool) -> ModelVersion:
     if version is None:
         raise (NoActivePairModel if pairs else NoActiveModel)(f"input kind {kind}")
     return version
+
+
+def _hashes(row: Assessment, plan: ScenePlan) -> dict[str, str]:
+    """Of what an assessment is made: with the same three, another gives the same buildings."""
+    inputs = {
+        "scene": row.scene.sha256,
+        "before": row.before_scene.sha256 if row.before_scene else None,
+        "outlines": row.options.get("outlines"),
+    }
+    return {
+        "input_sha256": _sha256_of(inputs),
+        "model_sha256": row.model_version.sha256,
+        "options_sha256": _sha256_of(asdict(plan.options)),
+    }
+
+
+def _sha256_of(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _before_facts(plan: ScenePlan) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from collections.abc import Collection
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.db.models.functions import Now
 
 from unosat.assessments import shardlog
 from unosat.assessments.models import Assessment, Shard
 from unosat.ops import leases
 from unosat.ops.leases import Lease
+
+CANDIDATES = 20  # so many workers may empty the first ones between our look and our claim
 
 
 def claim_next(*, without: Collection[UUID] = ()) -> Lease | None:
@@ -35,19 +37,22 @@ def claim_next(*, without: Collection[UUID] = ()) -> Lease | None:
 
 def _in_turn(without: Collection[UUID]) -> list[UUID]:
     """Assessments with shards that wait, in the order in which they are served."""
+    # The first one, not whether there is one: that PostgreSQL answers by reading every shard.
     waiting = Shard.objects.filter(assessment=OuterRef("pk"), state=leases.WAITING)
-    rows = Assessment.objects.filter(Exists(waiting), state=Assessment.State.RUNNING)
-    found = rows.exclude(model_version__in=without).values_list(
-        "urgent", "organisation_id", "created_at", "pk"
+    first_waiting = waiting.order_by("index").values("index")[:1]
+    rows = Assessment.objects.alias(waits=Subquery(first_waiting)).filter(
+        state=Assessment.State.RUNNING, waits__isnull=False
     )
-    busy = _busy()
-    return [
-        pk
-        for *_, pk in sorted(
-            (not urgent, busy[organisation_id], created_at, pk)
-            for urgent, organisation_id, created_at, pk in found
-        )
-    ]
+    in_turn = rows.exclude(model_version__in=without).order_by(
+        "-urgent", *_served(_busy()), "created_at", "pk"
+    )
+    return list(in_turn.values_list("pk", flat=True)[:CANDIDATES])
+
+
+def _served(busy: Counter[UUID]) -> list[Case]:
+    """Order by the number of shards of an assessment's organisation that are being worked on."""
+    whens = [When(organisation=pk, then=Value(shards)) for pk, shards in busy.items()]
+    return [Case(*whens, default=Value(0))] if whens else []
 
 
 def _busy() -> Counter[UUID]:

@@ -54,6 +54,10 @@ KINDS = {
 }
 
 
+class PutDownError(Exception):
+    """Raised by work whose worker was told to stop: the job waits again, and is not suspected."""
+
+
 class Refusal(Protocol):
     """Any deliberate error, of the engine or of the application."""
 
@@ -106,7 +110,8 @@ def run(
         kind: one of ``KINDS``.
         subject_id: what the job is about.
         work: does it; its last step is ``leases.finish(lease)`` in the same transaction that
-            stores the result. If it returns without, the job is finished afterwards.
+            stores the result. If it returns without, the job is finished afterwards. It may
+            raise PutDownError.
         refusals: deliberate errors, with ``code`` and ``user_message``; they fail the job.
         facts: columns of the job to note with each heartbeat.
     """
@@ -120,6 +125,10 @@ def run(
         leases.finish(lease)
     except DATABASE_AWAY:
         raise  # the lease runs out, and another attempt follows
+    except PutDownError:
+        with transaction.atomic():
+            if leases.release(lease):
+                post(Job.objects.get(pk=str(lease.pk)))
     except refusals as error:
         fail(lease, error.code, error.user_message, str(error))  # type: ignore[attr-defined]
     except Exception as error:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -181,6 +182,24 @@ def test_results_do_not_depend_on_attempts_or_order(row: Assessment, actor: Acto
 
     assert stored(row) == stored(undisturbed)
     assert len(stored(row)) == HOUSES
+
+
+def test_the_same_inputs_model_and_options_have_the_same_hashes(
+    row: Assessment, actor: Actor
+) -> None:
+    def planned(**facts: Any) -> tuple[str, ...]:
+        wanted = AssessmentRequest(scene=row.scene_id, **facts)
+        made = services.create_assessment(actor, wanted)
+        tasks.plan(str(made.pk))
+        made.refresh_from_db()
+        return made.input_sha256, made.model_sha256, made.options_sha256
+
+    first, again, other = planned(), planned(), planned(min_score=0.7)
+
+    assert first == again
+    assert first[:2] == other[:2]
+    assert first[2] != other[2]
+    assert all(len(one) == 64 for one in first)
 
 
 class CancelsAtTheThirdTile:

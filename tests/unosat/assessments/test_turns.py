@@ -1,13 +1,13 @@
 """Which shard a free worker takes up next, however many wait."""
 
 import threading
-import time
 from uuid import UUID
 
 import pytest
 from django.db import connection, connections
 from django.test import Client
 
+from tests.live import cpu_seconds
 from tests.unosat.makers import (
     bright,
     finish,
@@ -30,11 +30,12 @@ from unosat.training.models import ModelVersion
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CLAIM_SECONDS = 0.02
+CLAIMS = 30
 
 
 def running(organisation: Organisation, shards: int) -> Assessment:
     """An assessment whose shards wait."""
-    scene = Scene.objects.filter(organisation=organisation).first() or make_scene(organisation)
+    scene = Scene.objects.first() or make_scene(organisation)
     version = ModelVersion.objects.first() or make_model()
     row = Assessment.objects.create(
         organisation=organisation, scene=scene, model_version=version, state="running"
@@ -110,7 +111,6 @@ def test_many_workers_at_once_take_different_shards() -> None:
 
 
 def test_a_turn_is_found_quickly_among_a_hundred_thousand_shards() -> None:
-    """The quickest of some claims: what else the machine does is not measured."""
     organisations = [make_organisation() for _ in range(10)]
     many = [running(organisation, 0) for organisation in organisations for _ in range(100)]
     running(make_organisation(), 8)
@@ -127,14 +127,13 @@ def test_a_turn_is_found_quickly_among_a_hundred_thousand_shards() -> None:
         cursor.execute("ANALYZE assessments_shard, assessments_assessment")
     assert Shard.objects.filter(state="waiting").count() > 100_000
 
-    seconds = []
-    for _ in range(12):
-        begun = time.perf_counter()
+    begun = cpu_seconds()
+    for _ in range(CLAIMS):
         claim()
-        seconds.append(time.perf_counter() - begun)
+    seconds = (cpu_seconds() - begun) / CLAIMS
 
-    print(f"claim among 100,000 shards of 1,000 runs: {[round(s * 1000, 1) for s in seconds]} ms")  # noqa: T201
-    assert min(seconds) < CLAIM_SECONDS
+    print(f"\nclaim among 100,000 shards of 1,000 runs: {seconds * 1000:.1f} ms")  # noqa: T201
+    assert seconds < CLAIM_SECONDS
 
 
 def test_an_explanation_does_not_wait_behind_a_continent(
@@ -149,13 +148,17 @@ def test_an_explanation_does_not_wait_behind_a_continent(
 
     monkeypatch.setattr(review_tasks, "_explain", work)
     monkeypatch.setattr(detectors, "detector_of", bright)
+    make_model()
     organisation = make_organisation()
-    row = running(organisation, 5)
+    wanted = AssessmentRequest(scene=make_scene(organisation).pk)
+    row = services.create_assessment(make_actor(organisation), wanted)
+    tasks.plan(str(row.pk))
     job = jobs.enqueue("explain", row.pk, organisation.pk)
 
     tasks.detect()
 
     assert explained == [job.subject_id]
+    assert row.shards.filter(state="done").count() == 1
 
 
 class TestOverHttp:

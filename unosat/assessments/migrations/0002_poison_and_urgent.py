@@ -15,6 +15,21 @@ class Migration(migrations.Migration):
             field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
+            model_name='assessment',
+            name='input_sha256',
+            field=models.CharField(blank=True, db_default='', max_length=64),
+        ),
+        migrations.AddField(
+            model_name='assessment',
+            name='model_sha256',
+            field=models.CharField(blank=True, db_default='', max_length=64),
+        ),
+        migrations.AddField(
+            model_name='assessment',
+            name='options_sha256',
+            field=models.CharField(blank=True, db_default='', max_length=64),
+        ),
+        migrations.AddField(
             model_name='shard',
             name='interruptions',
             field=models.PositiveSmallIntegerField(db_default=0, default=0),
