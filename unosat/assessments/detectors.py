@@ -36,8 +36,9 @@ def load(version: ModelVersion) -> Detector:
     except Exception as error:
         _failed[version.pk] = time.monotonic()
         log.exception("model not loaded", extra={"model": str(version)})
-        known = isinstance(error, DetectionError)
-        told = error.user_message if known else "Ask an admin to read its log."
+        told = "Ask an admin to read its log."
+        if isinstance(error, DetectionError):
+            told = error.user_message
         raise ModelNotLoadedError(f"A worker could not load {version}. {told}") from error
 
 

@@ -244,14 +244,24 @@ Rows = list[dict[str, Any]]
 def everything() -> dict[str, Rows]:
     """Every row of every table."""
     return {
-        model._meta.label: list(model._default_manager.order_by("pk").values())
+        model._meta.label: [
+            {name: comparable(value) for name, value in row.items()}
+            for row in model._default_manager.order_by("pk").values()
+        ]
         for model in apps.get_models()
     }
 
 
+def comparable(value: object) -> object:
+    """A value whose text says all of it."""
+    if isinstance(value, GEOSGeometry):
+        return value.ewkt
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
 def differences(one: dict[str, Rows], other: dict[str, Rows]) -> dict[str, object]:
     """By table, the rows that only one of the two has."""
-    told = {}
+    told: dict[str, object] = {}
     for table in one:
         first, second = (Counter(map(repr, rows[table])) for rows in (one, other))
         if first != second:
@@ -266,7 +276,8 @@ def alike(rows: dict[str, Rows]) -> dict[str, Rows]:
             {
                 name: plain(value)
                 for name, value in row.items()
-                if name != "id" and not name.startswith(("seconds", "heartbeat", "lease"))
+                if not name.startswith(("seconds", "heartbeat", "lease", "password"))
+                and not (isinstance(value, int) and name.endswith("id"))
             }
             for row in found
         ]
@@ -276,7 +287,8 @@ def alike(rows: dict[str, Rows]) -> dict[str, Rows]:
 
 # ids, hashes, times, and the numbers in them
 CHANGING = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}|\d{4}-\d\d-\d\d[T ][\d:.+]+|\d+\.\d+"
+    r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}|\d{4}-\d\d-\d\d[T ][\d:.+]+"
+    r"|-?\d+\.\d+(?:e-?\d+)?|-?\d+e-?\d+"
 )
 LABEL = re.compile(r"\d{4}\.\d\d\.\d\d-[0-9a-f]{6}")
 
@@ -285,12 +297,12 @@ def plain(value: object) -> object:
     """An id, a time or a fraction by its kind; all else as it is."""
     if isinstance(value, UUID | datetime):
         return type(value).__name__
-    if isinstance(value, GEOSGeometry):
-        return value.wkt
-    if isinstance(value, memoryview | bytes):
+    if isinstance(value, bytes):
         return len(value)
     if isinstance(value, float):
         return round(value, 6)
+    if isinstance(value, str) and value.startswith("SRID="):
+        return value
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     return CHANGING.sub("*", LABEL.sub("*", text))
 
