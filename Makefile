@@ -23,8 +23,9 @@ check:    ## style, types, import directions, locks
 	cd frontend && npm run --silent check
 	$(PYTHON) -m unosat.ops.locks check
 
-faults:    ## break things on purpose, the long ones too: 3 GB over a line that is cut
-	UNOSAT_TEST_LARGE=1 $(PYTHON) -m pytest tests/faults
+faults:    ## break things on purpose, at full length, and measure what it costs
+	@unosat/ops/bootstrap.sh test
+	UNOSAT_LONG_FAULTS=1 UNOSAT_TEST_LARGE=1 $(PYTHON) -m pytest -s tests/faults
 
 bench:    ## measurements; never part of test
 	@unosat/ops/bootstrap.sh server

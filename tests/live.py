@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
@@ -45,8 +45,20 @@ class Stack:
 
     def start_worker(self, *queues: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a worker for some queues; returns when it takes tasks. Keywords: environment."""
+        return self._start_worker("unosat.celery", queues, env)
+
+    def start_standin(self, *queues: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a worker whose model waits instead of thinking; see ``tests.standin``."""
+        return self._start_worker("tests.standin", queues, env)
+
+    def _start_worker(
+        self, app: str, queues: Sequence[str], env: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
         name = f"{'-'.join(queues)}-{next(self._numbers)}"
-        process = self._start(worker_command(queues, name=name), name, env)
+        command = [
+            app if part == "unosat.celery" else part for part in worker_command(queues, name=name)
+        ]
+        process = self._start(command, name, env)
         log = self.logs / f"{name}.log"
         self._await(process, log, lambda: " ready." in log.read_text())
         return process
@@ -127,6 +139,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of its database connection: others' work is not in it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])  # user and system
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def gone(pid: int, *, seconds: float = 10.0) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import task_postrun, task_prerun, worker_process_init
+from celery.signals import task_postrun, task_prerun, worker_process_init, worker_shutting_down
 
 from unosat import logs
+from unosat.ops import stopping
 from unosat.ops.presence import Presence
 from unosat.ops.processes import die_with_parent
 
@@ -39,3 +40,9 @@ def _name_the_task(task_id: str, task: "Task[Any, Any]", **_facts: object) -> No
 @task_postrun.connect
 def _forget_the_task(**_facts: object) -> None:
     logs.end_task()
+
+
+@worker_shutting_down.connect
+def _give_back(**_facts: object) -> None:
+    """SIGTERM: the pool child puts its shard down after the tile that it is on."""
+    stopping.request()

@@ -104,7 +104,8 @@ CACHES = {
 CELERY_BROKER_URL = _celery_url(UNOSAT_REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3600,  # longer than any shard; leases notice a dead worker far sooner
+    # longer than any shard; leases notice a dead worker far sooner
+    "visibility_timeout": env.int("UNOSAT_VISIBILITY_SECONDS", default=3600),
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     "max_retries": 1,  # a web request does not wait for a broker that is away: the outbox does

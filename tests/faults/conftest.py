@@ -18,6 +18,19 @@ from unosat.training.models import ModelVersion
 
 
 @pytest.fixture
+def long() -> bool:
+    """Whether faults last as long as they are meant to (`make faults`); else they are shortened."""
+    return os.environ.get("UNOSAT_LONG_FAULTS") == "1"
+
+
+@pytest.fixture
+def only_long(long: bool) -> None:  # noqa: FBT001
+    """For what says something only on an idle machine, or takes minutes."""
+    if not long:
+        pytest.skip("minutes of waiting: `make faults`")
+
+
+@pytest.fixture
 def shipped_model(transactional_db: None) -> ModelVersion:  # noqa: ARG001 (a database is needed)
     """The model in the repository, or the one that UNOSAT_TEST_MODEL names, active."""
     source = find_model(os.environ.get("UNOSAT_TEST_MODEL", DEFAULT_MODEL))

@@ -18,6 +18,7 @@ from unosat.ops import store
 router = Router(tags=["assessments"])
 
 MOST_ROWS = 10**9  # far more than there are; PostgreSQL takes no larger offset than 2**63
+ShardState = Literal["waiting", "running", "done", "failed", "failed_poison"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -42,6 +43,10 @@ class AssessmentIn(Schema):
 class AssessmentOut(Schema):
     """An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed".
 
+    A shard that fails stops no other: the assessment fails once all have ended, and
+    ``POST .../shards/INDEX/retry`` has one done anew. ``waiting_because`` says why a shard went
+    back to wait, such as a model that a worker cannot load.
+
     ``input_kind`` says what the model looks at: one image, or a pair. Of a pair, ``before_shift_m``
     is how far the image from before was moved, as a whole, to lie under the one from after: null
     before planning, and where that could not be told (``warnings`` then says so).
@@ -57,6 +62,9 @@ class AssessmentOut(Schema):
     tiles_not_analysed: int
     shards_total: int
     shards_done: int
+    shards_failed: int
+    waiting_because: str
+    urgent: bool
     footprints_found: int
     seconds_left: float | None
     failure_code: str
@@ -80,6 +88,35 @@ class AssessmentOut(Schema):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class ShardOut(Schema):
+    """A part of an assessment; ``worker`` and ``log`` are for admins, and "" for others.
+
+    ``interruptions`` counts attempts whose worker fell silent: after three it is "failed_poison".
+    ``log`` is the end of what is known of its attempts.
+    """
+
+    index: int
+    state: ShardState
+    attempt: int
+    interruptions: int
+    tiles_total: int
+    tiles_done: int
+    footprints_found: int
+    seconds: float
+    heartbeat_at: datetime | None
+    waiting_because: str
+    failure_code: str
+    failure_message: str
+    worker: str
+    log: str
+
+
+class Urgency(Schema):
+    """Whether an assessment goes before all that are not urgent."""
+
+    urgent: bool
 
 
 @router.post("/assessments", response={202: AssessmentOut})
@@ -127,6 +164,33 @@ def get_assessment(request: HttpRequest, assessment_id: UUID) -> Progress:
 def cancel_assessment(request: HttpRequest, assessment_id: UUID) -> Progress:
     """Stop it; nothing of it is stored. 409 if it has ended already."""
     return selectors.progress(services.cancel_assessment(actor_of(request), assessment_id))
+
+
+@router.post("/assessments/{uuid:assessment_id}/urgent", response=AssessmentOut)
+def set_urgent(request: HttpRequest, assessment_id: UUID, wanted: Urgency) -> Progress:
+    """Let it go before all that are not urgent, or no longer; for admins. 409 if it has ended."""
+    row = services.set_urgent(actor_of(request), assessment_id, urgent=wanted.urgent)
+    return selectors.progress(row)
+
+
+@router.get("/assessments/{uuid:assessment_id}/shards", response=list[ShardOut])
+def list_shards(
+    request: HttpRequest,
+    assessment_id: UUID,
+    state: ShardState | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    offset: Annotated[int, Query(ge=0, le=MOST_ROWS)] = 0,
+) -> list[dict[str, Any]]:
+    """Its parts in their order, ``limit`` of them after the first ``offset``."""
+    actor = actor_of(request)
+    rows = selectors.shards(actor, assessment_id, state)[offset : offset + limit]
+    return [selectors.shard_facts(actor, shard) for shard in rows]
+
+
+@router.post("/assessments/{uuid:assessment_id}/shards/{int:index}/retry", response=AssessmentOut)
+def retry_shard(request: HttpRequest, assessment_id: UUID, index: int) -> Progress:
+    """Have a failed part done anew; the others are kept. 409 if it has not failed."""
+    return selectors.progress(services.retry_shard(actor_of(request), assessment_id, index))
 
 
 @router.get("/assessments/{uuid:assessment_id}/not-analysed")

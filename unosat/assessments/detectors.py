@@ -1,15 +1,53 @@
 """The model of a detection worker: loaded once per child process, from a folder of the store."""
 
+import logging
+import time
 from functools import lru_cache
+from uuid import UUID
 
 from django.conf import settings
 
 from detection import weights
 from detection.backends import load_detector
 from detection.detector import Detector, ModelSpec
-from detection.errors import ModelUnavailable
+from detection.errors import DetectionError, ModelUnavailable
 from unosat.ops import store
 from unosat.training.models import ModelVersion
+
+log = logging.getLogger(__name__)
+
+TRY_AGAIN_SECONDS = 120.0  # meanwhile other workers get a chance, and an admin may mend it
+
+_failed: dict[UUID, float] = {}  # of this process: model version, monotonic time
+
+
+class ModelNotLoadedError(Exception):
+    """This worker cannot do work for a model; another may. The text is for people."""
+
+
+def load(version: ModelVersion) -> Detector:
+    """As ``detector_of``, for work that can be given back; this process remembers a failure.
+
+    Raises:
+        ModelNotLoadedError: for whatever reason, such as a lack of memory.
+    """
+    try:
+        return detector_of(version)
+    except store.AWAY:
+        raise  # no fault of the model: it is waited for
+    except Exception as error:
+        _failed[version.pk] = time.monotonic()
+        log.exception("model not loaded", extra={"model": str(version)})
+        told = "Ask an admin to read its log."
+        if isinstance(error, DetectionError):
+            told = error.user_message
+        raise ModelNotLoadedError(f"A worker could not load {version}. {told}") from error
+
+
+def not_loadable() -> list[UUID]:
+    """Model versions that this process could not load a while ago."""
+    recent = time.monotonic() - TRY_AGAIN_SECONDS
+    return [pk for pk, failed in _failed.items() if failed > recent]
 
 
 def spec_of(version: ModelVersion) -> ModelSpec:

@@ -81,6 +81,15 @@ class AlreadyFinished(RefusedError):
     user_message = "This analysis has already ended, so there is nothing to cancel."
 
 
+class NothingToRetry(RefusedError):
+    """Only shards that failed can be done anew."""
+
+    code = "nothing_to_retry"
+    user_message = (
+        "This shard has not failed, or its analysis was cancelled, so there is nothing to retry."
+    )
+
+
 class DamagedResult(RefusedError):
     """What a shard stored is not what it wrote."""
 

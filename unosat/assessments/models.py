@@ -47,12 +47,17 @@ class Assessment(models.Model):
     options = models.JSONField(default=dict)
     plan = models.JSONField(null=True, blank=True)  # the engine's text, as one JSON string
     metadata = models.JSONField(default=dict)  # what the engine said of itself and the scene
+    # of what it is made: images and outlines, weights, options; "" before planning
+    input_sha256 = models.CharField(max_length=64, blank=True, db_default="")
+    model_sha256 = models.CharField(max_length=64, blank=True, db_default="")
+    options_sha256 = models.CharField(max_length=64, blank=True, db_default="")
     tiles_total = models.PositiveIntegerField(default=0)
     tiles_done = models.PositiveIntegerField(default=0)
     tiles_empty = models.PositiveIntegerField(default=0)
     tiles_not_analysed = models.PositiveIntegerField(default=0)
     footprints_found = models.PositiveIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
+    urgent = models.BooleanField(default=False, db_default=False)  # before all that is not
     idempotency_key = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -74,7 +79,10 @@ class Assessment(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["organisation", "-created_at"], name="assessments_newest_first")
+            models.Index(fields=["organisation", "-created_at"], name="assessments_newest_first"),
+            models.Index(
+                fields=["created_at"], condition=Q(state="running"), name="assessments_running"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -85,11 +93,12 @@ class Shard(models.Model):
     """A rectangle of an Assessment: what one worker does in 1 to 3 minutes."""
 
     class State(models.TextChoices):
-        """WAITING -> RUNNING -> DONE; FAILED_POISON after too many interruptions."""
+        """WAITING -> RUNNING -> DONE; FAILED, or FAILED_POISON after too many interruptions."""
 
         WAITING = "waiting"
         RUNNING = "running"
         DONE = "done"
+        FAILED = "failed"
         FAILED_POISON = "failed_poison"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -98,9 +107,14 @@ class Shard(models.Model):
     spec = models.JSONField(default=dict)
     state = models.CharField(max_length=15, choices=State, default=State.WAITING)
     attempt = models.PositiveSmallIntegerField(default=0)
+    interruptions = models.PositiveSmallIntegerField(default=0, db_default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=120, blank=True)
+    waiting_because = models.CharField(max_length=400, blank=True, db_default="")
+    failure_code = models.CharField(max_length=40, blank=True, db_default="")
+    failure_message = models.CharField(max_length=400, blank=True, db_default="")
+    log = models.TextField(blank=True, db_default="")  # the end of what its workers said of it
     tiles_total = models.PositiveIntegerField(default=0)
     tiles_done = models.PositiveIntegerField(default=0)
     found = models.PositiveIntegerField(default=0)
@@ -121,7 +135,12 @@ class Shard(models.Model):
                 name="done_shards_have_a_result",
             ),
         ]
-        indexes = [models.Index(fields=["state", "lease_until"], name="shards_by_lease")]
+        indexes = [
+            models.Index(fields=["state", "lease_until"], name="shards_by_lease"),
+            models.Index(
+                fields=["assessment", "index"], condition=Q(state="waiting"), name="shards_waiting"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"shard {self.index} of {self.assessment_id}: {self.state}"

@@ -110,6 +110,7 @@ def assessment(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
         "bounds": progress.bounds,
         "min_score": progress.min_score or 0.0,
         "can_review": actor.role != "partner",
+        "is_admin": actor.role == "admin",
         "user": request.user.get_username(),
     }
     context = {

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from unosat.accounts.actors import Actor
@@ -27,6 +28,10 @@ class Progress:
     """An assessment as clients see it while it runs and afterwards.
 
     Attributes:
+        urgent: it goes before all that are not.
+        shards_failed: how many cannot be done; the others go on, and these can be retried.
+        waiting_because: why a shard went back to wait, such as a model that a worker cannot load;
+            "" where there is nothing to say.
         seconds_left: estimated; None while nothing is known and once it has ended.
         model: ``name@version``.
         input_kind: what the model looks at: "after", one image, or "before_after", a pair.
@@ -52,6 +57,9 @@ class Progress:
     tiles_not_analysed: int
     shards_total: int
     shards_done: int
+    shards_failed: int
+    waiting_because: str
+    urgent: bool
     footprints_found: int
     seconds_left: float | None
     failure_code: str
@@ -109,6 +117,40 @@ def assessment(actor: Actor, assessment_id: UUID) -> Assessment:
     return found
 
 
+def shards(actor: Actor, assessment_id: UUID, state: str | None = None) -> QuerySet[Shard]:
+    """The shards of an assessment in their order, without what they found; for slicing.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+    """
+    must_exist(actor, assessment_id)
+    rows = Shard.objects.filter(assessment_id=assessment_id).defer("result", "spec")
+    return (rows.filter(state=state) if state else rows).order_by("index")
+
+
+def shard_facts(actor: Actor, shard: Shard) -> dict[str, Any]:
+    """A shard for the API. Names of machines and tracebacks are for admins."""
+    told = (
+        "index",
+        "state",
+        "attempt",
+        "interruptions",
+        "tiles_total",
+        "tiles_done",
+        "seconds",
+        "heartbeat_at",
+        "waiting_because",
+        "failure_code",
+        "failure_message",
+    )
+    of_admins = actor.role == "admin"
+    return {name: getattr(shard, name) for name in told} | {
+        "footprints_found": shard.found,
+        "worker": shard.worker if of_admins else "",
+        "log": shard.log if of_admins else "",
+    }
+
+
 def omissions(actor: Actor, assessment_id: UUID) -> str:
     """The key of the table of the given outlines that have no grade.
 
@@ -152,8 +194,9 @@ def must_exist(actor: Actor, assessment_id: UUID) -> None:
 def progress(row: Assessment) -> Progress:
     """How far an assessment is; ``row`` comes from a selector of this module."""
     done = row.state == Assessment.State.DONE
-    tiles_done = row.tiles_done if done else getattr(row, "shard_tiles_done", None) or 0
-    found = row.footprints_found if done else getattr(row, "shard_found", None) or 0
+    shards: dict[str, Any] = getattr(row, "shard_facts", None) or {}  # none before planning
+    tiles_done = row.tiles_done if done else shards.get("tiles_done", 0)
+    found = row.footprints_found if done else shards.get("found", 0)
     footprint = row.scene.footprint
     return Progress(
         id=row.pk,
@@ -163,8 +206,11 @@ def progress(row: Assessment) -> Progress:
         tiles_done=tiles_done,
         tiles_empty=row.tiles_empty,
         tiles_not_analysed=row.tiles_not_analysed,
-        shards_total=getattr(row, "shards_total", 0),
-        shards_done=getattr(row, "shards_done", 0),
+        shards_total=shards.get("total", 0),
+        shards_done=shards.get("done", 0),
+        shards_failed=shards.get("failed", 0),
+        waiting_because=shards.get("because") or "",
+        urgent=row.urgent,
         footprints_found=found,
         seconds_left=_seconds_left(row, tiles_done),
         failure_code=row.failure_code,
@@ -211,6 +257,8 @@ def seconds_per_tile(model_version_id: UUID) -> float:
 
 
 def _with_progress() -> QuerySet[Assessment]:
+    """The shards are counted in a subquery, so only for the rows that are shown."""
+    told = Shard.objects.filter(assessment=OuterRef("pk")).order_by().values("assessment")
     return (
         Assessment.objects.select_related("scene", "before_scene", "model_version")
         .defer(
@@ -221,12 +269,19 @@ def _with_progress() -> QuerySet[Assessment]:
             "before_scene__footprint",
             "model_version__card",
         )
-        .annotate(
-            shards_total=Count("shards"),
-            shards_done=Count("shards", filter=Q(shards__state="done")),
-            shard_tiles_done=Sum("shards__tiles_done"),
-            shard_found=Sum("shards__found"),
-        )
+        .annotate(shard_facts=Subquery(told.annotate(facts=_shard_facts()).values("facts")))
+    )
+
+
+def _shard_facts() -> JSONObject:
+    failed = Q(state__in=[Shard.State.FAILED, Shard.State.FAILED_POISON])
+    return JSONObject(
+        total=Count("pk"),
+        done=Count("pk", filter=Q(state=Shard.State.DONE)),
+        failed=Count("pk", filter=failed),
+        tiles_done=Sum("tiles_done"),
+        found=Sum("found"),
+        because=Max("waiting_because", filter=Q(state=Shard.State.WAITING)),
     )
 
 

@@ -1,6 +1,7 @@
 """Every change to assessments and shards. Knows the database; knows neither HTTP nor Celery."""
 
 import hashlib
+import json
 import logging
 import math
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from detection import outputs
 from detection.pipeline import ScenePlan
 from detection.pipeline import Shard as EngineShard
 from unosat.accounts.actors import Actor
-from unosat.assessments import known, selectors
+from unosat.assessments import known, selectors, shardlog
 from unosat.assessments.errors import (
     AlreadyFinished,
     BeforeNotReady,
@@ -25,6 +26,7 @@ from unosat.assessments.errors import (
     KeyUsedDifferently,
     NoActiveModel,
     NoActivePairModel,
+    NothingToRetry,
     SceneNotReady,
     WrongPhase,
 )
@@ -39,8 +41,9 @@ from unosat.training.models import ModelVersion
 log = logging.getLogger(__name__)
 State = Assessment.State
 
-DETECT_TASK = "assessments.detect_shard"
+DETECT_TASK = "assessments.detect"
 DETECT_QUEUE = "detect"
+FAILED_STATES = (Shard.State.FAILED, Shard.State.FAILED_POISON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +183,14 @@ def store_plan(
             options=facts,
             tiles_total=sum(tiles for _, tiles in shards),
             started_at=timezone.now(),
+            **_hashes(row, plan),
         ):
             return  # cancelled meanwhile
         rows = Shard.objects.bulk_create(
             Shard(assessment=row, index=shard.index, spec=asdict(shard), tiles_total=tiles)
             for shard, tiles in shards
         )
-        outbox.post_all(DETECT_TASK, [[str(shard.pk)] for shard in rows], queue=DETECT_QUEUE)
+        wake_workers(len(rows))
         announce(row.pk)
     log.info("assessment planned", extra={"assessment": str(row.pk), "shards": len(shards)})
 
@@ -199,12 +203,7 @@ def is_running(assessment_id: UUID) -> bool:
 def store_shard(lease: Lease, shard: Shard, result: bytes, *, found: int, seconds: float) -> None:
     """Store what one shard found; the last one queues the merge. Nothing if it was overtaken."""
     with transaction.atomic():
-        # Locked, so that two last shards cannot each see the other as unfinished.
-        parent = (
-            Assessment.objects.select_for_update()
-            .only("pk", "organisation")
-            .get(pk=shard.assessment_id)
-        )
+        parent = _locked(shard.assessment_id)
         if not leases.finish(
             lease,
             result=result,
@@ -214,10 +213,7 @@ def store_shard(lease: Lease, shard: Shard, result: bytes, *, found: int, second
             tiles_done=shard.tiles_total,
         ):
             return
-        unfinished = Shard.objects.filter(assessment=parent).exclude(state="done").exists()
-        if not unfinished and _move(parent.pk, State.RUNNING, State.MERGING):
-            jobs.enqueue("merge", parent.pk, parent.organisation_id)
-        announce(parent.pk)
+        _go_on(parent)
 
 
 def fail_assessment(assessment_id: UUID, code: str, message: str) -> None:
@@ -237,38 +233,159 @@ def fail_assessment(assessment_id: UUID, code: str, message: str) -> None:
 job_failed = fail_assessment  # a plan or merge job that fails takes its assessment along
 
 
-def fail_shard(lease: Lease, assessment_id: UUID, code: str, message: str) -> None:
-    """Fail the assessment of a shard that cannot be done; nothing if the lease was lost."""
+def fail_shard(
+    lease: Lease, assessment_id: UUID, state: Shard.State, code: str, message: str, log: str
+) -> None:
+    """Note that a shard cannot be done; nothing if the lease was lost. The others go on.
+
+    Args:
+        lease: of the shard.
+        assessment_id: whose shard it is.
+        state: FAILED, or FAILED_POISON.
+        code: stable identifier of the reason.
+        message: the reason in a sentence for people.
+        log: what is known of its attempts.
+    """
     with transaction.atomic():
-        if leases.finish(lease, Shard.State.FAILED_POISON):
-            fail_assessment(assessment_id, code, message)
+        parent = _locked(assessment_id)
+        facts = {"failure_code": code, "failure_message": message, "log": log}
+        if leases.finish(lease, state, **facts):
+            _go_on(parent)
+
+
+def give_back(lease: Lease, shard: Shard, log: str, *, because: str = "") -> None:
+    """Let a shard wait for another worker; nothing if the lease was lost.
+
+    Args:
+        lease: of the shard.
+        shard: as it was when it was claimed.
+        log: what is known of its attempts.
+        because: why this worker does not do it, for people; "" if that says nothing of the shard.
+    """
+    with transaction.atomic():
+        if leases.release(lease, waiting_because=because[:400], log=log) and is_running(
+            shard.assessment_id
+        ):
+            wake_workers()
+            announce(shard.assessment_id)
+
+
+def retry_shard(actor: Actor, assessment_id: UUID, index: int) -> Assessment:
+    """Have a failed shard done anew; everything else of the assessment is kept.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+        NothingToRetry: it has no such shard, that one has not failed, or it was cancelled.
+    """
+    selectors.assessment(actor, assessment_id)
+    with transaction.atomic():
+        parent = _locked(assessment_id)
+        failed = Shard.objects.filter(assessment=parent, index=index, state__in=FAILED_STATES)
+        shard = failed.only("log").first()
+        if shard is None or parent.state not in {State.RUNNING, State.FAILED}:
+            raise NothingToRetry(f"shard {index} of assessment {assessment_id}")
+        failed.update(
+            state=leases.WAITING,
+            interruptions=0,
+            failure_code="",
+            failure_message="",
+            log=shardlog.noted(shard.log, "asked for anew"),
+        )
+        Assessment.objects.filter(pk=parent.pk).update(
+            state=State.RUNNING, failure_code="", failure_message="", finished_at=None
+        )
+        wake_workers()
+        announce(parent.pk)
+    log.info("shard retried", extra={"assessment": str(assessment_id), "index": index})
+    return selectors.assessment(actor, assessment_id)
+
+
+def set_urgent(actor: Actor, assessment_id: UUID, *, urgent: bool) -> Assessment:
+    """Let an assessment go before all that are not urgent, or no longer.
+
+    Raises:
+        NotFound: it is not the organisation's.
+        Forbidden: the actor is no admin.
+        AlreadyFinished: it has ended.
+    """
+    selectors.assessment(actor, assessment_id)
+    actor.must_be("admin")
+    with transaction.atomic():
+        if not _unfinished(assessment_id).update(urgent=urgent):
+            raise AlreadyFinished(f"assessment {assessment_id}")
+        announce(assessment_id)
+    return selectors.assessment(actor, assessment_id)
+
+
+def wake_workers(shards: int = 1) -> None:
+    """Tell detection workers that so many more shards wait, once the transaction is committed."""
+    outbox.post_all(DETECT_TASK, [[] for _ in range(shards)], queue=DETECT_QUEUE)
 
 
 def sweep_shards() -> None:
-    """Queue again the shards whose worker or message was lost; give up what kills workers."""
+    """Let shards wait again that lost their worker; give up what kills workers; wake workers."""
     wanted = Shard.objects.filter(assessment__state=State.RUNNING)
     for shard in leases.expired(Shard).filter(pk__in=wanted.values("pk")).defer("result"):
-        with transaction.atomic():
-            if leases.requeue(Shard, shard.pk, shard.attempt):
-                outbox.post(DETECT_TASK, str(shard.pk), queue=DETECT_QUEUE)
-                log.warning(
-                    "shard interrupted", extra={"shard": str(shard.pk), "attempt": shard.attempt}
-                )
-            elif leases.expired(Shard).select_for_update().filter(pk=shard.pk).exists():
-                lease = Lease(Shard, shard.pk, shard.attempt)
-                fail_shard(lease, shard.assessment_id, *jobs.INTERRUPTED)
+        _take_back(shard)
     overdue = timezone.now() - sweeper.MESSAGE_OVERDUE
     waiting = wanted.filter(state=leases.WAITING, created_at__lt=overdue)
     if waiting.exists() and sweeper.messages_lost(DETECT_QUEUE):
-        calls = [[str(pk)] for pk in waiting.order_by("index").values_list("pk", flat=True)]
         with transaction.atomic():
-            outbox.post_all(DETECT_TASK, calls, queue=DETECT_QUEUE)
+            wake_workers(waiting.count())
+
+
+def _take_back(shard: Shard) -> None:
+    """From a worker that has gone silent."""
+    heard = f"{shard.heartbeat_at:%H:%M:%S}" if shard.heartbeat_at else "its start"
+    noted = shardlog.noted(
+        shard.log,
+        f"attempt {shard.attempt} was interrupted: {shard.worker} was last heard of at {heard}, "
+        f"after {shard.tiles_done} of {shard.tiles_total} tiles",
+    )
+    with transaction.atomic():
+        parent = _locked(shard.assessment_id)
+        if leases.requeue(Shard, shard.pk, shard.attempt, log=noted):
+            wake_workers()
+            log.warning(
+                "shard interrupted", extra={"shard": str(shard.pk), "attempt": shard.attempt}
+            )
+        elif leases.expired(Shard).select_for_update().filter(pk=shard.pk).exists():
+            Shard.objects.filter(pk=shard.pk).update(interruptions=leases.MAX_INTERRUPTIONS)
+            lease = Lease(Shard, shard.pk, shard.attempt)
+            poison = Shard.State.FAILED_POISON
+            fail_shard(lease, parent.pk, poison, *jobs.INTERRUPTED, log=noted)
 
 
 def announce(assessment_id: UUID) -> None:
     """Tell every open page how far the assessment is, once this transaction is committed."""
     ask = partial(selectors.progress_of, assessment_id)
     events.publish_state(selectors.topic(assessment_id), ask)
+
+
+def _locked(assessment_id: UUID) -> Assessment:
+    """Locked, so that two last shards cannot each see the other as unfinished."""
+    rows = Assessment.objects.select_for_update().only("pk", "organisation", "state")
+    return rows.get(pk=assessment_id)
+
+
+def _go_on(parent: Assessment) -> None:
+    """After the end of a shard: the last one queues the merge, or fails what lacks a part."""
+    shards = Shard.objects.filter(assessment=parent)
+    if not shards.filter(state__in=[leases.WAITING, leases.RUNNING]).exists():
+        failed = shards.filter(state__in=FAILED_STATES).order_by("index")
+        first = failed.only("failure_code", "failure_message").first()
+        if first is not None:
+            message = _parts_failed(failed.count(), shards.count(), first.failure_message)
+            fail_assessment(parent.pk, first.failure_code, message)
+        elif _move(parent.pk, State.RUNNING, State.MERGING):
+            jobs.enqueue("merge", parent.pk, parent.organisation_id)
+    announce(parent.pk)
+
+
+def _parts_failed(failed: int, shards: int, reason: str) -> str:
+    """The assessment's failure; the sentence of its first failed shard comes first."""
+    kept = " What the others found is kept." if failed < shards else ""
+    return f"{reason[:250]} This stopped {failed} of {shards} shards.{kept} They can be retried."
 
 
 def _unfinished(assessment_id: UUID) -> QuerySet[Assessment]:
@@ -301,6 +418,24 @@ def _active_version(*, pairs: bool) -> ModelVersion:
     if version is None:
         raise (NoActivePairModel if pairs else NoActiveModel)(f"input kind {kind}")
     return version
+
+
+def _hashes(row: Assessment, plan: ScenePlan) -> dict[str, str]:
+    """Of what an assessment is made: with the same three, another gives the same buildings."""
+    inputs = {
+        "scene": row.scene.sha256,
+        "before": row.before_scene.sha256 if row.before_scene else None,
+        "outlines": row.options.get("outlines"),
+    }
+    return {
+        "input_sha256": _sha256_of(inputs),
+        "model_sha256": row.model_version.sha256,
+        "options_sha256": _sha256_of(asdict(plan.options)),
+    }
+
+
+def _sha256_of(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _before_facts(plan: ScenePlan) -> dict[str, Any]:

@@ -5,21 +5,25 @@ import math
 import time
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
 from django.db import connection
+from django.utils.module_loading import import_string
 
 from detection import pipeline
 from detection.errors import Cancelled, DetectionError
 from detection.pipeline import DetectionOptions, ScenePlan
 from unosat import logs
-from unosat.assessments import detectors, known, merging, selectors, services
+from unosat.assessments import detectors, known, merging, selectors, services, shardlog, turns
+from unosat.assessments.detectors import ModelNotLoadedError
 from unosat.assessments.files import before_of
 from unosat.assessments.models import Assessment, Shard
+from unosat.assessments.shardlog import Recorder
 from unosat.errors import RefusedError
-from unosat.ops import jobs, leases, store
+from unosat.ops import jobs, stopping, store
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.jobs import DATABASE_AWAY
 from unosat.ops.leases import Lease
@@ -27,6 +31,7 @@ from unosat.ops.leases import Lease
 log = logging.getLogger(__name__)
 
 REFUSALS = (DetectionError, RefusedError)
+EXPLAIN = "unosat.review.tasks.explain"  # a path, because review imports assessments
 FEWEST_SHARDS = 6  # so that several workers share even a small scene, and progress is seen
 FEWEST_TILES = 4  # but no shard smaller than this: reading its halo would cost more than it
 CANCEL_SECONDS = 0.2  # how often a running shard asks whether it is still wanted, at most
@@ -39,11 +44,12 @@ def plan(assessment_id: str) -> None:
     jobs.run("plan", subject, partial(_plan, subject), refusals=REFUSALS)
 
 
-@shared_task(name="assessments.detect_shard")
+@shared_task(name="assessments.detect")
 @logs.scope()
-def detect_shard(shard_id: str) -> None:
-    """Do one shard, unless it is done, in other hands, or no longer wanted."""
-    lease = leases.claim(Shard, UUID(shard_id))
+def detect() -> None:
+    """Do the shard whose turn it is, if one waits. The message only says that there is work."""
+    _explain_first()
+    lease = turns.claim_next(without=detectors.not_loadable())
     if lease is None:
         return
     shard = _shard(lease)
@@ -53,21 +59,8 @@ def detect_shard(shard_id: str) -> None:
         assessment=shard.assessment_id,
         organisation=shard.assessment.organisation_id,
     )
-    if not services.is_running(shard.assessment_id):
-        leases.release(lease)
-        return
-    try:
-        _detect(lease, shard)
-    except Cancelled:
-        leases.release(lease)
-    except DATABASE_AWAY:
-        raise  # the lease runs out, and another attempt follows
-    except REFUSALS as error:
-        log.warning("shard failed", extra={"shard": shard_id, "why": str(error)})
-        services.fail_shard(lease, shard.assessment_id, error.code, error.user_message)
-    except Exception:
-        services.fail_shard(lease, shard.assessment_id, *jobs.UNEXPECTED)
-        raise  # at the border of the process: the shard must not hang, nor the bug be hidden
+    with Recorder(shard.log) as record:
+        _do(lease, shard, record)
 
 
 @shared_task(name="assessments.merge")
@@ -75,6 +68,33 @@ def merge(assessment_id: str) -> None:
     """Make Footprints and Buildings of what the shards found."""
     subject = UUID(assessment_id)
     jobs.run("merge", subject, partial(merging.merge_shards, subject), refusals=REFUSALS)
+
+
+def _explain_first() -> None:
+    """It takes seconds, and its own message stands behind those of a continent."""
+    subject = jobs.next_waiting("explain")
+    if subject is not None:
+        import_string(EXPLAIN)(str(subject))
+
+
+def _do(lease: Lease, shard: Shard, record: Recorder) -> None:
+    """One shard, to whichever end: done, failed, or given back."""
+    failed = partial(services.fail_shard, lease, shard.assessment_id, Shard.State.FAILED)
+    try:
+        _detect(lease, shard, record)
+    except Cancelled:
+        services.give_back(lease, shard, shardlog.noted(record.text, "put down"))
+    except ModelNotLoadedError as error:
+        services.give_back(lease, shard, record.text, because=str(error))
+    except DATABASE_AWAY:
+        raise  # the lease runs out, and another attempt follows
+    except REFUSALS as error:
+        log.warning("shard failed", extra={"shard": str(shard.pk), "why": str(error)})
+        failed(error.code, error.user_message, record.text)
+    except Exception:
+        log.exception("shard failed", extra={"shard": str(shard.pk)})
+        failed(*jobs.UNEXPECTED, record.text)
+        raise  # at the border of the process: the shard must not hang, nor the bug be hidden
 
 
 def _plan(assessment_id: UUID, lease: Lease) -> None:
@@ -135,7 +155,7 @@ def _shard(lease: Lease) -> Shard:
     return rows.defer("result").get(pk=str(lease.pk))
 
 
-def _detect(lease: Lease, shard: Shard) -> None:
+def _detect(lease: Lease, shard: Shard, record: Recorder) -> None:
     row = shard.assessment
     before = before_of(row)
     done = 0
@@ -144,6 +164,8 @@ def _detect(lease: Lease, shard: Shard) -> None:
     def on_tile(tiles_done: int, tiles: int) -> None:  # noqa: ARG001
         nonlocal done, asked
         done = min(tiles_done, shard.tiles_total)
+        if stopping.requested():
+            raise Cancelled(f"shard {shard.pk}")
         if time.monotonic() - asked < CANCEL_SECONDS:
             return
         asked = time.monotonic()
@@ -151,7 +173,7 @@ def _detect(lease: Lease, shard: Shard) -> None:
             raise Cancelled(f"shard {shard.pk}")
 
     def look() -> tuple[pipeline.ShardResult, float]:
-        detector = detectors.detector_of(row.model_version)
+        detector = detectors.load(row.model_version)
         plan = ScenePlan.from_json(str(row.plan))
         begun = time.monotonic()
         with known.book_of(row.pk, plan) as book, store.reading():
@@ -166,8 +188,10 @@ def _detect(lease: Lease, shard: Shard) -> None:
             )
         return result, time.monotonic() - begun
 
-    beat = Heartbeat(lease, lambda: {"tiles_done": done}, partial(services.announce, row.pk))
-    with beat:
+    def facts() -> dict[str, Any]:
+        return {"tiles_done": done, "log": record.text}
+
+    with Heartbeat(lease, facts, partial(services.announce, row.pk)) as beat:
         result, seconds = store.patiently(look, lambda: on_tile(done, shard.tiles_total))
     services.store_shard(
         lease,

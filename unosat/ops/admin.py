@@ -10,13 +10,14 @@ from unosat.ops.models import Job
 class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """What is waiting, running or failed."""
 
-    list_display = ["kind", "subject_id", "state", "attempt", "worker", "failure_code"]
+    list_display = ["kind", "subject_id", "state", "interruptions", "worker", "failure_code"]
     list_filter = ["kind", "state"]
     fields = readonly_fields = (
         "kind",
         "subject_id",
         "state",
         "attempt",
+        "interruptions",
         "worker",
         "failure_code",
         "failure_message",

@@ -81,12 +81,12 @@ class Figures:
 
 JOBS = """
 SELECT kind, state, count(*), extract(epoch FROM now() - min(created_at))::float,
-       sum(greatest(attempt - 1, 0)),
+       sum(interruptions),
        count(*) FILTER (WHERE state = 'running' AND lease_until < now())
 FROM ops_job GROUP BY kind, state
 """
 SHARDS = """
-SELECT state, count(*), sum(greatest(attempt - 1, 0)),
+SELECT state, count(*), sum(interruptions),
        count(*) FILTER (WHERE state = 'running' AND lease_until < now())
 FROM assessments_shard GROUP BY state
 """

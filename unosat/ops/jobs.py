@@ -27,7 +27,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError)  # restarted, or unreachable
 UNEXPECTED = ("unexpected", "Something went wrong that should not. Ask an admin to read the log.")
 INTERRUPTED = (
     "interrupted_too_often",
-    "This work was interrupted four times and has been given up. Ask an admin to read the log.",
+    "This work was interrupted three times and has been given up. Ask an admin to read the log.",
 )
 
 
@@ -59,6 +59,10 @@ KINDS = {
 SUBJECTS = {"ingest": "scene", "plan": "assessment", "merge": "assessment"}  # in log lines
 
 
+class PutDownError(Exception):
+    """Raised by work whose worker was told to stop: the job waits again, and is not suspected."""
+
+
 class Refusal(Protocol):
     """Any deliberate error, of the engine or of the application."""
 
@@ -85,6 +89,12 @@ def enqueue_again(kind: str, subject_id: UUID, organisation_id: UUID | None = No
     return enqueue(kind, subject_id, organisation_id)
 
 
+def next_waiting(kind: str) -> UUID | None:
+    """The subject of the job of a kind that has waited longest; None if none waits."""
+    waiting = Job.objects.filter(kind=kind, state=leases.WAITING).order_by("created_at")
+    return waiting.values_list("subject_id", flat=True).first()
+
+
 def post(job: Job) -> None:
     """Queue a job's task."""
     kind = KINDS[job.kind]
@@ -106,7 +116,8 @@ def run(
         kind: one of ``KINDS``.
         subject_id: what the job is about.
         work: does it; its last step is ``leases.finish(lease)`` in the same transaction that
-            stores the result. If it returns without, the job is finished afterwards.
+            stores the result. If it returns without, the job is finished afterwards. It may
+            raise PutDownError.
         refusals: deliberate errors, with ``code`` and ``user_message``; they fail the job.
         facts: columns of the job to note with each heartbeat.
     """
@@ -121,6 +132,10 @@ def run(
         leases.finish(lease)
     except DATABASE_AWAY:
         raise  # the lease runs out, and another attempt follows
+    except PutDownError:
+        with transaction.atomic():
+            if leases.release(lease):
+                post(Job.objects.get(pk=str(lease.pk)))
     except refusals as error:
         fail(lease, error.code, error.user_message, str(error))  # type: ignore[attr-defined]
     except Exception as error:
@@ -156,6 +171,7 @@ def sweep() -> None:
                 post(job)
                 log.warning("job interrupted", extra={"job": job.pk, "attempt": job.attempt})
             elif leases.expired(Job).select_for_update().filter(pk=job.pk).exists():
+                Job.objects.filter(pk=job.pk).update(interruptions=leases.MAX_INTERRUPTIONS)
                 fail(Lease(Job, job.pk, job.attempt), *INTERRUPTED, why="lease expired")
     overdue = timezone.now() - sweeper.MESSAGE_OVERDUE
     waiting = Job.objects.filter(state=leases.WAITING, created_at__lt=overdue)

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 
 from detection.errors import Cancelled, DetectionError
 from unosat.errors import RefusedError
-from unosat.ops import jobs, store
+from unosat.ops import jobs, stopping, store
 from unosat.ops.leases import Lease
 from unosat.training import datasets, examining, learning, registry, services
 from unosat.training.learning import Lesson
@@ -119,7 +119,10 @@ class Watch:
 
         Raises:
             Cancelled: the run was cancelled, or another attempt has taken over.
+            PutDownError: this worker was told to stop.
         """
+        if stopping.requested():
+            raise jobs.PutDownError(f"training run {self.run_id}")
         if time.monotonic() - self.asked >= REPORT_SECONDS:
             self._report()
 

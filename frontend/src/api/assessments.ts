@@ -4,7 +4,7 @@ import type { Candidate } from "../review/queue";
 import { boundsOf, centreOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
 import { Refused, post, remove, request } from "./client";
-import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea } from "./types";
+import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea, Shard } from "./types";
 import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "geojson";
 
 const LIST_LIMIT = 200;
@@ -17,6 +17,24 @@ export interface Listed extends Candidate {
 export const assessment = (id: string): Promise<Assessment> => request(`/assessments/${id}`);
 
 export const cancel = (id: string): Promise<Assessment> => post(`/assessments/${id}/cancel`, {});
+
+export const setUrgent = (id: string, urgent: boolean): Promise<Assessment> =>
+  post(`/assessments/${id}/urgent`, { urgent });
+
+const FAILED_SHARDS_LIMIT = 50; // of each kind; more are shown once these were retried
+
+/** The shards that cannot be done, in their order. */
+export async function failedShards(id: string): Promise<Shard[]> {
+  const kinds = await Promise.all(
+    ["failed", "failed_poison"].map((state) =>
+      request<Shard[]>(`/assessments/${id}/shards?state=${state}&limit=${FAILED_SHARDS_LIMIT}`),
+    ),
+  );
+  return kinds.flat().sort((one, other) => one.index - other.index);
+}
+
+export const retryShard = (id: string, index: number): Promise<Assessment> =>
+  post(`/assessments/${id}/shards/${index}/retry`, {});
 
 export const building = (id: string, uid: string): Promise<Building> =>
   request(`/assessments/${id}/buildings/${uid}`);

@@ -158,6 +158,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/urgent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set Urgent
+         * @description Let it go before all that are not urgent, or no longer; for admins. 409 if it has ended.
+         */
+        post: operations["unosat_assessments_api_set_urgent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/shards": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Shards
+         * @description Its parts in their order, ``limit`` of them after the first ``offset``.
+         */
+        get: operations["unosat_assessments_api_list_shards"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/shards/{index}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Shard
+         * @description Have a failed part done anew; the others are kept. 409 if it has not failed.
+         */
+        post: operations["unosat_assessments_api_retry_shard"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/not-analysed": {
         parameters: {
             query?: never;
@@ -775,6 +835,10 @@ export interface components {
          * AssessmentOut
          * @description An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed".
          *
+         *     A shard that fails stops no other: the assessment fails once all have ended, and
+         *     ``POST .../shards/INDEX/retry`` has one done anew. ``waiting_because`` says why a shard went
+         *     back to wait, such as a model that a worker cannot load.
+         *
          *     ``input_kind`` says what the model looks at: one image, or a pair. Of a pair, ``before_shift_m``
          *     is how far the image from before was moved, as a whole, to lie under the one from after: null
          *     before planning, and where that could not be told (``warnings`` then says so).
@@ -802,6 +866,12 @@ export interface components {
             shards_total: number;
             /** Shards Done */
             shards_done: number;
+            /** Shards Failed */
+            shards_failed: number;
+            /** Waiting Because */
+            waiting_because: string;
+            /** Urgent */
+            urgent: boolean;
             /** Footprints Found */
             footprints_found: number;
             /** Seconds Left */
@@ -900,6 +970,54 @@ export interface components {
              * @default false
              */
             also_detect: boolean;
+        };
+        /**
+         * Urgency
+         * @description Whether an assessment goes before all that are not urgent.
+         */
+        Urgency: {
+            /** Urgent */
+            urgent: boolean;
+        };
+        /**
+         * ShardOut
+         * @description A part of an assessment; ``worker`` and ``log`` are for admins, and "" for others.
+         *
+         *     ``interruptions`` counts attempts whose worker fell silent: after three it is "failed_poison".
+         *     ``log`` is the end of what is known of its attempts.
+         */
+        ShardOut: {
+            /** Index */
+            index: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "running" | "done" | "failed" | "failed_poison";
+            /** Attempt */
+            attempt: number;
+            /** Interruptions */
+            interruptions: number;
+            /** Tiles Total */
+            tiles_total: number;
+            /** Tiles Done */
+            tiles_done: number;
+            /** Footprints Found */
+            footprints_found: number;
+            /** Seconds */
+            seconds: number;
+            /** Heartbeat At */
+            heartbeat_at: string | null;
+            /** Waiting Because */
+            waiting_because: string;
+            /** Failure Code */
+            failure_code: string;
+            /** Failure Message */
+            failure_message: string;
+            /** Worker */
+            worker: string;
+            /** Log */
+            log: string;
         };
         /**
          * FootprintsQuery
@@ -1612,6 +1730,81 @@ export interface operations {
             header?: never;
             path: {
                 assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssessmentOut"];
+                };
+            };
+        };
+    };
+    unosat_assessments_api_set_urgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Urgency"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssessmentOut"];
+                };
+            };
+        };
+    };
+    unosat_assessments_api_list_shards: {
+        parameters: {
+            query?: {
+                state?: ("waiting" | "running" | "done" | "failed" | "failed_poison") | null;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShardOut"][];
+                };
+            };
+        };
+    };
+    unosat_assessments_api_retry_shard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+                index: number;
             };
             cookie?: never;
         };

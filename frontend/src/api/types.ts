@@ -22,6 +22,9 @@ export type AssessmentState =
 
 export type Assessment = Narrowed<Schemas["AssessmentOut"], { state: AssessmentState }>;
 
+/** A part of an assessment; `log` is "" for all but admins. */
+export type Shard = Schemas["ShardOut"];
+
 export type Scene = Schemas["SceneOut"];
 
 /** One row of a building's history. */
@@ -65,5 +68,6 @@ export interface AssessmentPage {
   bounds: Bounds | null;
   min_score: number;
   can_review: boolean;
+  is_admin: boolean;
   user: string;
 }

@@ -3,6 +3,7 @@ import type { Assessment } from "../api/types";
 import { count, duration } from "../geo/format";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
+import { FailedShards } from "./FailedShards";
 import { Images } from "./Images";
 
 const STATE_NAMES: Record<Assessment["state"], string> = {
@@ -18,7 +19,7 @@ const STATE_NAMES: Record<Assessment["state"], string> = {
 export function Progress({ session }: { session: Session }) {
   const { progress } = useStore(session.store);
   if (!progress) return <p class="quiet">Asking how far it is…</p>;
-  if (progress.state === "failed") return <Failed progress={progress} />;
+  if (progress.state === "failed") return <Failed progress={progress} session={session} />;
   if (progress.state === "cancelled") {
     return (
       <div class="empty">
@@ -30,16 +31,19 @@ export function Progress({ session }: { session: Session }) {
   return <Running progress={progress} session={session} />;
 }
 
-function Failed({ progress }: { progress: Assessment }) {
+function Failed({ progress, session }: { progress: Assessment; session: Session }) {
+  const next = progress.shards_failed > 0 ? "Retry what failed" : "Start another from the scene’s page";
   return (
-    <div class="empty bad" role="alert">
-      <h2>The assessment failed</h2>
-      <p>{progress.failure_message || "The server gave no reason."}</p>
-      <p class="quiet">
-        Code: <code>{progress.failure_code}</code>. Start another from the scene’s page; if it fails again,
-        show this code to an admin.
-      </p>
-    </div>
+    <>
+      <div class="empty bad" role="alert">
+        <h2>The assessment failed</h2>
+        <p>{progress.failure_message || "The server gave no reason."}</p>
+        <p class="quiet">
+          Code: <code>{progress.failure_code}</code>. {next}; if it fails again, show this code to an admin.
+        </p>
+      </div>
+      <FailedShards progress={progress} session={session} />
+    </>
   );
 }
 
@@ -48,7 +52,10 @@ function Running({ progress, session }: { progress: Assessment; session: Session
   const known = tiles_total > 0;
   return (
     <section class="progress" data-state={progress.state}>
-      <h2>{STATE_NAMES[progress.state]}</h2>
+      <h2>
+        {STATE_NAMES[progress.state]}
+        {progress.urgent && <span class="urgent"> Urgent</span>}
+      </h2>
       <progress {...(known ? { value: tiles_done, max: tiles_total } : {})} aria-label="Tiles read" />
       <dl class="facts">
         <dt>Tiles</dt>
@@ -60,10 +67,17 @@ function Running({ progress, session }: { progress: Assessment; session: Session
         <dt>Time left</dt>
         <dd>{seconds_left === null ? "not known yet" : `about ${duration(seconds_left)}`}</dd>
       </dl>
+      {progress.waiting_because && <p class="notice bad">{progress.waiting_because}</p>}
+      <FailedShards progress={progress} session={session} />
       <p class="quiet">You can leave this page: it goes on without you.</p>
       {session.page.can_review && (
         <button type="button" onClick={() => void session.cancel()}>
           Cancel this assessment
+        </button>
+      )}
+      {session.page.is_admin && (
+        <button type="button" onClick={() => void session.setUrgent(!progress.urgent)}>
+          {progress.urgent ? "No longer urgent" : "Make urgent"}
         </button>
       )}
       <Images progress={progress} />

@@ -414,6 +414,23 @@ export function createSession(page: AssessmentPage) {
     }
   };
 
+  const setUrgent = async (urgent: boolean): Promise<void> => {
+    try {
+      store.set({ progress: await api.setUrgent(page.id, urgent) });
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const retryShard = async (index: number): Promise<void> => {
+    try {
+      store.set({ progress: await api.retryShard(page.id, index) });
+      say(`Shard ${index + 1} is done anew. The others are kept.`);
+    } catch (error) {
+      fail(error);
+    }
+  };
+
   const cancel = async (): Promise<void> => {
     try {
       store.set({ progress: await api.cancel(page.id) });
@@ -489,6 +506,8 @@ export function createSession(page: AssessmentPage) {
     decide,
     undo,
     cancel,
+    setUrgent,
+    retryShard,
     removeArea,
     redraw(): void {
       const { picked } = store.now;

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -12,7 +13,7 @@ from django.db.models.functions import Now
 from numpy.typing import NDArray
 
 from detection.detector import Detector, ModelSpec, TileDetections
-from detection.errors import ModelUnavailable
+from detection.errors import ModelUnavailable, UnreadableRaster
 from tests.unosat.makers import (
     HOUSES,
     bright,
@@ -23,7 +24,8 @@ from tests.unosat.makers import (
     make_scene,
 )
 from unosat.accounts.actors import Actor
-from unosat.assessments import detectors, selectors, services, tasks
+from unosat.assessments import detectors, selectors, services, shardlog, tasks, turns
+from unosat.assessments.errors import NothingToRetry
 from unosat.assessments.models import Assessment, Shard
 from unosat.assessments.services import AssessmentRequest
 from unosat.ops import jobs, leases
@@ -45,6 +47,7 @@ def row(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> Assessment:
     """A waiting assessment, and workers whose model needs no torch."""
     make_model()
     monkeypatch.setattr(detectors, "detector_of", bright)
+    monkeypatch.setattr(detectors, "_failed", {})
     return start(actor)
 
 
@@ -59,14 +62,14 @@ def shards_of(row: Assessment) -> list[str]:
     return [str(pk) for pk in row.shards.order_by("index").values_list("pk", flat=True)]
 
 
-def in_parallel(task: Callable[[str], None], argument: str, times: int = 4) -> None:
+def in_parallel(task: Callable[..., None], *arguments: str, times: int = 4) -> None:
     gate = threading.Barrier(times)
     errors: list[Exception] = []
 
     def run() -> None:
         gate.wait()
         try:
-            task(argument)
+            task(*arguments)
         except Exception as error:
             errors.append(error)
         finally:
@@ -102,8 +105,8 @@ def test_every_task_twice_in_a_row_changes_nothing(row: Assessment) -> None:
     for _ in range(2):
         tasks.plan(str(row.pk))
     shards = shards_of(row)
-    for shard in shards + shards:
-        tasks.detect_shard(shard)
+    for _ in shards + shards:
+        tasks.detect()
     for _ in range(2):
         tasks.merge(str(row.pk))
 
@@ -115,8 +118,7 @@ def test_every_task_twice_in_a_row_changes_nothing(row: Assessment) -> None:
 
 def test_every_task_in_parallel_gives_the_same(row: Assessment, actor: Actor) -> None:
     in_parallel(tasks.plan, str(row.pk))
-    for shard in shards_of(row):
-        in_parallel(tasks.detect_shard, shard, times=2)
+    in_parallel(tasks.detect, times=2 * len(shards_of(row)))
     in_parallel(tasks.merge, str(row.pk))
 
     again = finish(services.create_assessment(actor, AssessmentRequest(scene=row.scene_id)))
@@ -130,12 +132,12 @@ def test_the_last_two_shards_at_once_queue_one_merge(row: Assessment) -> None:
     shards = shards_of(row)
     gate = threading.Barrier(len(shards))
 
-    def run(shard: str) -> None:
+    def run() -> None:
         gate.wait()
-        tasks.detect_shard(shard)
+        tasks.detect()
         connections.close_all()
 
-    threads = [threading.Thread(target=run, args=(shard,)) for shard in shards]
+    threads = [threading.Thread(target=run) for _ in shards]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -153,7 +155,8 @@ def test_an_attempt_that_was_overtaken_stores_nothing(row: Assessment) -> None:
     slow = leases.claim(Shard, shard.pk)
     assert slow is not None
     Shard.objects.filter(pk=shard.pk).update(lease_until=Now() - timedelta(seconds=1))
-    tasks.detect_shard(str(shard.pk))
+    services.sweep_shards()
+    tasks.detect()
 
     services.store_shard(slow, shard, b"rubbish", found=9, seconds=1)
 
@@ -165,19 +168,38 @@ def test_an_attempt_that_was_overtaken_stores_nothing(row: Assessment) -> None:
 def test_results_do_not_depend_on_attempts_or_order(row: Assessment, actor: Actor) -> None:
     tasks.plan(str(row.pk))
     shards = shards_of(row)
-    tasks.detect_shard(shards[0])
+    tasks.detect()
     Shard.objects.filter(pk=shards[1]).update(
         state="running", attempt=1, tiles_done=1, lease_until=Now() - timedelta(seconds=1)
     )  # its worker was killed
+    for _ in shards[2:]:
+        tasks.detect()
     services.sweep_shards()
-    for shard in reversed(shards):
-        tasks.detect_shard(shard)
+    tasks.detect()
     tasks.merge(str(row.pk))
 
     undisturbed = finish(services.create_assessment(actor, AssessmentRequest(scene=row.scene_id)))
 
     assert stored(row) == stored(undisturbed)
     assert len(stored(row)) == HOUSES
+
+
+def test_the_same_inputs_model_and_options_have_the_same_hashes(
+    row: Assessment, actor: Actor
+) -> None:
+    def planned(**facts: Any) -> tuple[str, ...]:
+        wanted = AssessmentRequest(scene=row.scene_id, **facts)
+        made = services.create_assessment(actor, wanted)
+        tasks.plan(str(made.pk))
+        made.refresh_from_db()
+        return made.input_sha256, made.model_sha256, made.options_sha256
+
+    first, again, other = planned(), planned(), planned(min_score=0.7)
+
+    assert first == again
+    assert first[:2] == other[:2]
+    assert first[2] != other[2]
+    assert all(len(one) == 64 for one in first)
 
 
 class CancelsAtTheThirdTile:
@@ -209,8 +231,8 @@ def test_a_cancel_in_the_middle_leaves_nothing_on_the_map(
     monkeypatch.setattr(detectors, "detector_of", lambda version: detector)  # noqa: ARG005
     tasks.plan(str(row.pk))
 
-    for shard in shards_of(row):
-        tasks.detect_shard(shard)
+    for _ in shards_of(row):
+        tasks.detect()
     tasks.merge(str(row.pk))
 
     row.refresh_from_db()
@@ -266,8 +288,8 @@ def test_a_database_that_restarts_in_the_middle_costs_nothing(
 
 def test_a_cancel_while_merging_leaves_nothing_on_the_map(row: Assessment, actor: Actor) -> None:
     tasks.plan(str(row.pk))
-    for shard in shards_of(row):
-        tasks.detect_shard(shard)
+    for _ in shards_of(row):
+        tasks.detect()
 
     services.cancel_assessment(actor, row.pk)
     tasks.merge(str(row.pk))
@@ -276,23 +298,83 @@ def test_a_cancel_while_merging_leaves_nothing_on_the_map(row: Assessment, actor
     assert Job.objects.get(kind="merge").state == "done"
 
 
-def test_work_that_kills_its_worker_four_times_is_given_up(row: Assessment) -> None:
-    tasks.plan(str(row.pk))
-    shard = shards_of(row)[2]
-    for _ in range(4):
-        assert leases.claim(Shard, UUID(shard)) is not None
-        Shard.objects.filter(pk=shard).update(lease_until=Now() - timedelta(seconds=1))
-        services.sweep_shards()
+def interrupt(shard: str) -> None:
+    """Its worker is killed, and the sweeper notices."""
+    assert leases.claim(Shard, UUID(shard)) is not None
+    Shard.objects.filter(pk=shard).update(lease_until=Now() - timedelta(seconds=1))
+    services.sweep_shards()
 
+
+def test_a_shard_that_kills_three_workers_is_poison_and_the_others_are_done_first(
+    row: Assessment, actor: Actor
+) -> None:
+    tasks.plan(str(row.pk))
+    bad = shards_of(row)[2]
+    for _ in range(3):
+        interrupt(bad)
+    going_on = selectors.progress(selectors.assessment(actor, row.pk))
+    for _ in range(6):
+        tasks.detect()
+
+    shard = Shard.objects.get(pk=bad)
+    assert (going_on.state, going_on.shards_failed) == ("running", 1)
+    assert (shard.state, shard.failure_code) == ("failed_poison", "interrupted_too_often")
+    assert (shard.attempt, shard.interruptions) == (3, 3)
+    assert row.shards.filter(state="done").count() == 5
     row.refresh_from_db()
-    assert row.state == "failed"
-    assert row.failure_code == "interrupted_too_often"
-    assert Shard.objects.get(pk=shard).state == "failed_poison"
+    assert (row.state, row.failure_code) == ("failed", "interrupted_too_often")
+    assert "1 of 6 shards" in row.failure_message
+
+
+def test_the_log_of_a_killed_shard_says_when_where_and_how_far(row: Assessment) -> None:
+    tasks.plan(str(row.pk))
+    lease = turns.claim_next()
+    assert lease is not None
+    leases.renew(lease, tiles_done=2)
+    Shard.objects.filter(pk=str(lease.pk)).update(lease_until=Now() - timedelta(seconds=1))
+
+    services.sweep_shards()
+
+    shard = Shard.objects.get(pk=str(lease.pk))
+    began, interrupted = shard.log.splitlines()
+    assert f"attempt 1 began on {leases.worker_name()}" in began
+    assert "attempt 1 was interrupted" in interrupted
+    assert f"after 2 of {shard.tiles_total} tiles" in interrupted
+
+
+def test_a_failed_shard_is_done_anew_and_the_rest_is_kept(row: Assessment, actor: Actor) -> None:
+    tasks.plan(str(row.pk))
+    for _ in range(3):
+        interrupt(shards_of(row)[2])
+    for _ in range(5):
+        tasks.detect()
+    done = dict(row.shards.filter(state="done").values_list("index", "attempt"))
+
+    told = selectors.progress(services.retry_shard(actor, row.pk, 2))
+    tasks.detect()
+    tasks.merge(str(row.pk))
+
+    assert (told.state, told.shards_failed, told.failure_code) == ("running", 0, "")
+    row.refresh_from_db()
+    assert (row.state, len(stored(row))) == ("done", HOUSES)
+    assert dict(row.shards.exclude(index=2).values_list("index", "attempt")) == done
+    with pytest.raises(NothingToRetry):
+        services.retry_shard(actor, row.pk, 2)
+
+
+def test_a_cancelled_assessment_has_nothing_to_retry(row: Assessment, actor: Actor) -> None:
+    tasks.plan(str(row.pk))
+    for _ in range(3):
+        interrupt(shards_of(row)[2])
+    services.cancel_assessment(actor, row.pk)
+
+    with pytest.raises(NothingToRetry):
+        services.retry_shard(actor, row.pk, 2)
 
 
 def test_a_plan_job_that_kills_its_worker_fails_the_assessment(row: Assessment) -> None:
     job = Job.objects.get()
-    for _ in range(4):
+    for _ in range(3):
         assert leases.claim(Job, job.pk) is not None
         Job.objects.update(lease_until=Now() - timedelta(seconds=1))
         jobs.sweep()
@@ -301,20 +383,64 @@ def test_a_plan_job_that_kills_its_worker_fails_the_assessment(row: Assessment) 
     assert (row.state, row.failure_code) == ("failed", "interrupted_too_often")
 
 
-def test_a_deliberate_error_fails_the_assessment_with_its_sentence(
+class CannotRead:
+    """Refuses every tile with a deliberate error."""
+
+    batch_size = 1
+
+    def __init__(self, version: ModelVersion) -> None:
+        self.spec = bright(version).spec
+
+    def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
+        raise UnreadableRaster(f"strip 7 of {images.shape} above {min_score}")
+
+
+def test_a_deliberate_error_fails_the_assessment_with_its_sentence_once_all_have_ended(
     row: Assessment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(version: ModelVersion) -> Detector:
-        raise ModelUnavailable(str(version))
-
-    monkeypatch.setattr(detectors, "detector_of", missing)
     tasks.plan(str(row.pk))
+    for _ in range(5):
+        tasks.detect()
+    monkeypatch.setattr(detectors, "detector_of", CannotRead)
 
-    tasks.detect_shard(shards_of(row)[0])
+    tasks.detect()
 
     row.refresh_from_db()
-    assert (row.state, row.failure_code) == ("failed", "model_unavailable")
-    assert row.failure_message == ModelUnavailable.user_message
+    shard = row.shards.get(state="failed")
+    assert (row.state, row.failure_code) == ("failed", "unreadable_raster")
+    assert row.failure_message.startswith(UnreadableRaster.user_message)
+    assert "strip 7" in shard.log
+    assert row.shards.filter(state="done").count() == 5
+
+
+def test_a_worker_that_cannot_load_the_model_gives_the_shard_back_and_says_why(
+    row: Assessment, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def missing(version: ModelVersion) -> Detector:
+        tried.append(version)
+        raise ModelUnavailable(str(version))
+
+    tasks.plan(str(row.pk))
+    messages = Outbox.objects.filter(task="assessments.detect").count()
+    with monkeypatch.context() as patch:
+        patch.setattr(detectors, "detector_of", missing)
+        tasks.detect()
+        tasks.detect()
+
+    told = selectors.progress(selectors.assessment(actor, row.pk))
+    assert (told.state, told.shards_failed) == ("running", 0)
+    assert ModelUnavailable.user_message in told.waiting_because
+    assert set(row.shards.values_list("state", "interruptions")) == {("waiting", 0)}
+    assert len(tried) == 1  # it does not try again at once, but leaves the work to others
+    assert Outbox.objects.filter(task="assessments.detect").count() == messages + 1
+
+    monkeypatch.setattr(detectors, "_failed", {})  # another worker, or this one later
+    tasks.detect()
+
+    assert row.shards.filter(state="done").count() == 1
+    assert not selectors.progress(selectors.assessment(actor, row.pk)).waiting_because
 
 
 def test_a_bug_fails_the_assessment_and_is_not_hidden(
@@ -323,11 +449,16 @@ def test_a_bug_fails_the_assessment_and_is_not_hidden(
     monkeypatch.setattr(detectors, "detector_of", lambda version: None)  # noqa: ARG005
     tasks.plan(str(row.pk))
 
-    with pytest.raises(AttributeError):
-        tasks.detect_shard(shards_of(row)[0])
+    for _ in shards_of(row):
+        with pytest.raises(AttributeError):
+            tasks.detect()
 
     row.refresh_from_db()
     assert (row.state, row.failure_code) == ("failed", "unexpected")
+    shard = row.shards.first()
+    assert shard is not None
+    assert "Traceback" in shard.log
+    assert len(shard.log) <= shardlog.MOST_CHARACTERS
 
 
 def test_a_scene_whose_file_is_gone_fails_at_planning(row: Assessment) -> None:

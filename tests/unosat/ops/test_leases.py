@@ -64,17 +64,38 @@ def test_an_overtaken_attempt_can_neither_renew_nor_finish() -> None:
 
 
 @pytest.mark.django_db
-def test_the_fourth_interruption_is_the_last() -> None:
+def test_the_third_interruption_is_the_last() -> None:
     job = a_job()
-    for attempt in (1, 2, 3):
+    for attempt in (1, 2):
         claimed(job)
         let_it_expire(job)
         assert leases.requeue(Job, job.pk, attempt)
     claimed(job)
     let_it_expire(job)
 
-    assert not leases.requeue(Job, job.pk, 4)
+    assert not leases.requeue(Job, job.pk, 3)
     assert leases.claim(Job, job.pk) is None
+
+
+@pytest.mark.django_db
+def test_a_lease_that_is_taken_over_counts_as_an_interruption_too() -> None:
+    job = a_job()
+    for _ in range(3):
+        claimed(job)
+        let_it_expire(job)
+
+    assert leases.claim(Job, job.pk) is None
+
+
+@pytest.mark.django_db
+def test_what_is_given_back_was_not_interrupted() -> None:
+    job = a_job()
+    for _ in range(5):
+        leases.release(claimed(job))
+
+    lease = claimed(job)
+    job.refresh_from_db()
+    assert (lease.attempt, job.interruptions) == (6, 0)
 
 
 @pytest.mark.django_db

@@ -25,7 +25,7 @@ from unosat.ops.store import store_path
 pytestmark = pytest.mark.django_db
 
 TOKEN = "a token of the monitor's"  # noqa: S105
-INTERRUPTED_TWICE: dict[str, Any] = {"attempt": 3}
+INTERRUPTED_TWICE: dict[str, Any] = {"attempt": 3, "interruptions": 2}
 Labels = tuple[tuple[str, str], ...]
 
 

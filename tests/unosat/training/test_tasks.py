@@ -7,6 +7,7 @@ from pytest_django import Settings
 
 from detection import weights
 from tests.unosat.training.world import World
+from unosat.ops import stopping
 from unosat.ops.models import Job
 from unosat.ops.store import store_path
 from unosat.training import datasets, learning, registry, selectors, services, tasks
@@ -111,6 +112,20 @@ def test_killed_in_the_middle_it_starts_again_on_the_same_dataset(
     assert run.state == "done"
     assert Dataset.objects.count() == 1
     assert Job.objects.get(subject_id=run.pk).attempt == 2
+
+
+def test_a_worker_told_to_stop_puts_the_run_down_and_another_does_it(
+    world: World, run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "requested", lambda: True)
+        tasks.run(str(run.pk))
+    job = Job.objects.get(subject_id=run.pk)
+    assert (job.state, job.interruptions) == ("waiting", 0)
+
+    tasks.run(str(run.pk))
+
+    assert selectors.training_run(world.admin, run.pk).state == "done"
 
 
 def test_a_missing_image_fails_the_run_with_a_sentence(world: World, run: TrainingRun) -> None:
