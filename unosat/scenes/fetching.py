@@ -296,21 +296,18 @@ class Fetcher:
             headers |= {"Range": f"bytes={start}-", "If-Range": validator}
         for _ in range(self.limits.redirects + 1):
             link = check_link(url, self.ports)
-            connection = self._connect(link)
-            try:
+            with contextlib.ExitStack() as opened:
+                connection = self._connect(link)
+                opened.callback(connection.close)
                 response = self._request(connection, link, headers)
-                status = response.status
-                if status not in REDIRECTS:
+                opened.callback(response.close)
+                if response.status not in REDIRECTS:
                     answer = self._judge(link, response, connection, max_bytes)
-                    if answer is not None and _goes_on(answer, start, validator):
-                        return answer
-                    connection.close()
-                    return None
+                    if answer is None or not _goes_on(answer, start, validator):
+                        return None
+                    opened.pop_all()  # whoever reads it closes it
+                    return answer
                 url = urljoin(link.url, response.headers.get("Location", ""))
-            except BaseException:
-                connection.close()
-                raise
-            connection.close()
         raise TooManyRedirects(f"{self.limits.redirects} followed")  # no link in any log
 
     def _connect(self, link: Link) -> _PatientSocket:
