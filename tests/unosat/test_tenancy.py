@@ -41,6 +41,7 @@ TUS = {
 BYTES = "application/offset+octet-stream"
 # What a request must carry to get as far as asking whose object it is.
 BODIES: dict[str, dict[str, Any]] = {
+    "assessments/<uuidstr:assessment_id>/urgent": {"urgent": True},
     "assessments/<uuidstr:assessment_id>/decisions": {
         "id": str(uuid4()),
         "kind": "accept",
