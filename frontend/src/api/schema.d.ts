@@ -92,6 +92,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/fetches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Fetches
+         * @description The organisation's imports from links, newest first; of one event if given.
+         */
+        get: operations["unosat_scenes_api_list_fetches"];
+        put?: never;
+        /**
+         * Fetch Scene
+         * @description Import an image from a link (https) of a GeoTIFF or a STAC item; a worker fetches it.
+         */
+        post: operations["unosat_scenes_api_fetch_scene"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fetches/{fetch_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Fetch
+         * @description One import: how far it is, which image it became, or why not.
+         */
+        get: operations["unosat_scenes_api_get_fetch"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel Fetch
+         * @description Give an import up; what arrived is removed.
+         */
+        delete: operations["unosat_scenes_api_cancel_fetch"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fetches/{fetch_id}/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetch Again
+         * @description Go on with an import that failed, from what has arrived.
+         */
+        post: operations["unosat_scenes_api_fetch_again"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments": {
         parameters: {
             query?: never;
@@ -830,6 +898,137 @@ export interface components {
              * @default
              */
             band_order: string;
+        };
+        /**
+         * FetchOut
+         * @description An import from a link. The link itself is not shown: it may be a secret.
+         *
+         *     ``failure_code`` and ``failure_message`` are "" unless it failed; ``assets`` are the keys to
+         *     choose from where a STAC item has several images and none was named.
+         */
+        FetchOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Event
+             * Format: uuid
+             */
+            event: string;
+            /** Host */
+            host: string;
+            /** Filename */
+            filename: string;
+            /** Asset */
+            asset: string;
+            /** Assets */
+            assets: string[];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "fetching" | "done" | "failed" | "cancelled";
+            /** Failure Code */
+            failure_code: string;
+            /** Failure Message */
+            failure_message: string;
+            /**
+             * Received
+             * @description bytes
+             */
+            received: number;
+            /**
+             * Length
+             * @description bytes; null until the server has said it
+             */
+            length: number | null;
+            /**
+             * Scene
+             * @description the image that it became
+             */
+            scene: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+        };
+        /** PagedFetchOut */
+        PagedFetchOut: {
+            /** Items */
+            items: components["schemas"]["FetchOut"][];
+            /** Count */
+            count: number;
+        };
+        /**
+         * FetchIn
+         * @description A link to fetch an image from; what is said here goes before what a STAC item says.
+         */
+        FetchIn: {
+            /**
+             * Phase
+             * @enum {string}
+             */
+            phase: "before" | "after";
+            /** Event */
+            event?: string | null;
+            /**
+             * Event Name
+             * @default
+             */
+            event_name: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Acquired At
+             * @description a date or a moment in ISO 8601; UTC without a zone
+             * @default
+             */
+            acquired_at: string;
+            /**
+             * Sensor
+             * @default
+             */
+            sensor: string;
+            /**
+             * Licence
+             * @default
+             */
+            licence: string;
+            /**
+             * Band Order
+             * @description such as "BGRN" or "5,3,2"; default: as the file says
+             * @default
+             */
+            band_order: string;
+            /**
+             * Url
+             * @description https, of a GeoTIFF or of a STAC item
+             */
+            url: string;
+            /**
+             * Asset
+             * @description key of the image in a STAC item that has several
+             * @default
+             */
+            asset: string;
+        };
+        /**
+         * AgainIn
+         * @description How to go on with an import that failed.
+         */
+        AgainIn: {
+            /**
+             * Asset
+             * @description one of the import's ``assets``
+             * @default
+             */
+            asset: string;
         };
         /**
          * AssessmentOut
@@ -1648,6 +1847,122 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SceneOut"];
+                };
+            };
+        };
+    };
+    unosat_scenes_api_list_fetches: {
+        parameters: {
+            query?: {
+                event?: string | null;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PagedFetchOut"];
+                };
+            };
+        };
+    };
+    unosat_scenes_api_fetch_scene: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FetchIn"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FetchOut"];
+                };
+            };
+        };
+    };
+    unosat_scenes_api_get_fetch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fetch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FetchOut"];
+                };
+            };
+        };
+    };
+    unosat_scenes_api_cancel_fetch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fetch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_scenes_api_fetch_again: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fetch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AgainIn"] | null;
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FetchOut"];
                 };
             };
         };
