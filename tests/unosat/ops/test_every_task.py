@@ -9,7 +9,8 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,7 @@ from tests.unosat.makers import (
     make_scene,
     town,
 )
+from tests.unosat.scenes.https import File, serving
 from tests.unosat.training.world import build_world, draw_scene, write_random_model
 from unosat.assessments import detectors, services
 from unosat.assessments import tasks as assessment_tasks
@@ -46,8 +48,8 @@ from unosat.celery import app
 from unosat.ops import jobs
 from unosat.ops.models import Job, Outbox
 from unosat.review import explanations
-from unosat.scenes import uploads
-from unosat.scenes.models import Upload
+from unosat.scenes import fetches, uploads
+from unosat.scenes.models import Fetch, Upload
 from unosat.training import registry
 from unosat.training import services as training
 from unosat.training import tasks as training_tasks
@@ -67,6 +69,7 @@ class Kitchen:
     folder: Path
     make_geotiff: MakeGeotiff
     patch: pytest.MonkeyPatch
+    open: ExitStack  # closed when the test ends
 
 
 def to_ingest(kitchen: Kitchen) -> list[str]:
@@ -78,14 +81,27 @@ def to_ingest(kitchen: Kitchen) -> list[str]:
     return [str(scene.pk)]
 
 
+def to_fetch(kitchen: Kitchen) -> list[str]:
+    """A link that was just sent."""
+    server = kitchen.open.enter_context(serving(kitchen.folder))
+    server.files["/a.tif"] = File(b"II*\0" + bytes(range(256)) * 40)
+    kitchen.patch.setattr("unosat.scenes.fetching.from_settings", server.fetcher)
+    facts = {"event_name": "Storm", "phase": "after"}
+    actor = make_actor(make_organisation())
+    return [str(fetches.begin(actor, url=server.url("/a.tif"), metadata=facts).pk)]
+
+
 def to_expire(_: Kitchen) -> list[str]:
-    """An upload that nobody went on with, beside a fresh one."""
+    """A link that failed and that nobody tried again, beside a fresh one."""
     actor = make_actor(make_organisation())
     facts = {"event_name": "Storm", "phase": "after"}
     old, _fresh = (
-        uploads.begin(actor, length=10, filename="a.tif", metadata=facts) for _ in range(2)
+        fetches.begin(actor, url="https://images.example.org/a.tif?key=1", metadata=facts)
+        for _ in range(2)
     )
-    Upload.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(days=1))
+    Fetch.objects.filter(pk=old.pk).update(
+        state="failed", failure_code="x", created_at=timezone.now() - timedelta(days=30)
+    )
     return []
 
 
@@ -146,8 +162,20 @@ def to_relay(_: Kitchen) -> list[str]:
     return []
 
 
+def to_measure(_: Kitchen) -> list[str]:
+    """Whatever the store holds; the figure goes to Redis."""
+    return []
+
+
 def to_sweep(kitchen: Kitchen) -> list[str]:
-    """A shard and a job whose workers are gone, and a message of last week."""
+    """A shard and a job whose workers are gone, an upload as old, and a message of last week."""
+    forgotten = uploads.begin(
+        make_actor(make_organisation()),
+        length=10,
+        filename="a.tif",
+        metadata={"event_name": "Storm", "phase": "after"},
+    )
+    Upload.objects.filter(pk=forgotten.pk).update(expires_at=timezone.now() - timedelta(days=1))
     (pk,) = to_plan(kitchen)
     assessment_tasks.plan(pk)
     jobs.enqueue("merge", UUID(pk))
@@ -161,6 +189,7 @@ def to_sweep(kitchen: Kitchen) -> list[str]:
 
 
 RECIPES: dict[str, Callable[[Kitchen], list[str]]] = {
+    "scenes.fetch": to_fetch,
     "scenes.ingest": to_ingest,
     "scenes.expire_uploads": to_expire,
     "assessments.plan": to_plan,
@@ -168,9 +197,11 @@ RECIPES: dict[str, Callable[[Kitchen], list[str]]] = {
     "assessments.merge": to_merge,
     "review.explain": to_explain,
     "training.run": to_train,
+    "ops.measure_store": to_measure,
     "ops.relay": to_relay,
     "ops.sweep": to_sweep,
 }
+WRITE_NO_ROWS = {"ops.measure_store"}
 
 
 def our_tasks() -> list[str]:
@@ -182,9 +213,10 @@ def our_tasks() -> list[str]:
 @pytest.fixture
 def kitchen(
     tmp_path: Path, make_geotiff: MakeGeotiff, monkeypatch: pytest.MonkeyPatch, redis_url: str
-) -> Kitchen:
+) -> Iterator[Kitchen]:
     assert redis_url  # the outbox has somewhere to send to
-    return Kitchen(tmp_path, make_geotiff, monkeypatch)
+    with ExitStack() as opened:
+        yield Kitchen(tmp_path, make_geotiff, monkeypatch, opened)
 
 
 @pytest.mark.parametrize("name", our_tasks())
@@ -198,7 +230,9 @@ def test_a_task_delivered_twice_leaves_the_rows_of_one(name: str, kitchen: Kitch
     once = everything()
     task(*arguments)
 
-    assert before != once, f"the recipe of {name} leaves it nothing to do"
+    assert (before == once) == (name in WRITE_NO_ROWS), (
+        f"the recipe of {name} leaves it nothing to do"
+    )
     assert differences(once, everything()) == {}
 
     call_command("flush", interactive=False, verbosity=0)
