@@ -23,12 +23,32 @@ MakeGeotiff = Callable[..., Path]
 StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 PROJECT = Path(__file__).resolve().parent.parent
 
+# Side by side, a long file that begins last is waited for by all other processes.
+SLOWEST_FIRST = (
+    "test_teaching.py",
+    "test_supervisor.py",
+    "test_adapt.py",
+    "test_worker.py",
+    "test_killed_fetch.py",
+    "test_messages.py",
+    "test_formats.py",
+    "test_killed_worker.py",
+    "test_stopping.py",
+    "test_object_storage.py",
+)
+
 # The time of an example says more of what else the machine does than of the code.
 hypothesis_settings.register_profile("shared machine", deadline=None)
 hypothesis_settings.load_profile("shared machine")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread each, torch's too
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest files first; all else stays in its order."""
+    places = {name: place for place, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture

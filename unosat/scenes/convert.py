@@ -294,7 +294,7 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-    if os.environ.get("UNOSAT_FEW_CALLS") == "1":  # it works here: without it, nothing is read
+    if os.environ.get("CONVERTER_FEW_CALLS") == "1":  # it works here: without it, nothing is read
         seccomp.confine()
     source, target, *stated = arguments
     try:

@@ -64,7 +64,7 @@ def _run(source: Path, made: Path, band_order: str) -> SceneFacts:
     command = standing.command(
         ["-m", "unosat.scenes.convert"], source, made, *([band_order] if band_order else [])
     )
-    calls = {"UNOSAT_FEW_CALLS": "1"} if walls.FEW_CALLS in standing.layers else {}
+    calls = {"CONVERTER_FEW_CALLS": "1"} if walls.FEW_CALLS in standing.layers else {}
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaint:
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter and module; no shell

@@ -34,7 +34,7 @@ def tries():
     yield "become two", lambda: os.fork() or os._exit(0)
     yield "open a socket", lambda: socket.socket()
     yield "look elsewhere by a link", lambda: os.symlink("/etc", Path(made).with_name("link"))
-if os.environ.get("UNOSAT_FEW_CALLS") == "1":
+if os.environ.get("CONVERTER_FEW_CALLS") == "1":
     from unosat.scenes import seccomp
     seccomp.confine()
 for name, act in tries():
@@ -60,7 +60,7 @@ def possible(standing: walls.Walls, folder: Path, *, few_calls: bool = False) ->
         command = standing.command(
             ["-c", PROBE], image, made, str(other), str(ear.port), str(server.pid)
         )
-        calls = {"UNOSAT_FEW_CALLS": "1"} if few_calls else {}
+        calls = {"CONVERTER_FEW_CALLS": "1"} if few_calls else {}
         told = subprocess.run(
             command, cwd=walls.PROJECT, env=sandbox._environment() | calls,
             capture_output=True, text=True, check=True,
