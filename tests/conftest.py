@@ -29,7 +29,6 @@ SLOWEST_FIRST = (
     "test_supervisor.py",
     "test_adapt.py",
     "test_worker.py",
-    "test_killed_fetch.py",
     "test_messages.py",
     "test_formats.py",
     "test_killed_worker.py",

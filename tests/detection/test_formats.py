@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detection.errors import DetectionError
-from detection.pipeline import DetectionOptions, detect_scene
+from detection.pipeline import DetectionOptions, detect_scene, plan_scene
 from tests.detection.oracle import BrightOracle, spec
 
 ANALYSED = "analysed"
@@ -44,7 +44,7 @@ def test_no_file_among_the_formats_is_left_out(data_dir: Path) -> None:
 def test_one_band_is_called_panchromatic_and_radar_is_warned_of(data_dir: Path) -> None:
     path = data_dir / "formats" / "sar_single_band_30cm.tif"
 
-    result = detect_scene(path, DETECTOR, DetectionOptions())
+    plan = plan_scene(path, DETECTOR.spec)
 
-    assert any("panchromatic" in sentence for sentence in result.plan.warnings)
-    assert any("Radar" in sentence for sentence in result.plan.warnings)
+    assert any("panchromatic" in sentence for sentence in plan.warnings)
+    assert any("Radar" in sentence for sentence in plan.warnings)

@@ -37,6 +37,7 @@ def stack(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[St
         yield running
 
 
+@pytest.mark.usefixtures("only_long")
 def test_a_killed_worker_costs_only_what_was_not_yet_on_disk(
     stack: Stack, make_geotiff: MakeGeotiff, tmp_path: Path
 ) -> None:

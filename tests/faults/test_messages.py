@@ -68,7 +68,7 @@ def test_messages_delivered_again_in_the_middle_of_a_shard_make_no_building_twic
     organisation = make_organisation()
     wanted = AssessmentRequest(scene=make_scene(organisation).pk)
     row = services.create_assessment(make_actor(organisation), wanted)
-    shard_seconds = 60 if long else 15
+    shard_seconds = 60 if long else 8
     wait(lambda: state_of(row) == "running")
     tiles = max(row.shards.values_list("tiles_total", flat=True))
     for _ in range(2):

@@ -25,7 +25,7 @@ from detection.weights import (
 )
 
 SIDE, PIXEL_M = 256, 0.46
-QUICK = AdaptOptions(minutes=0, steps=25, crop_px=SIDE, learning_rate=1e-3)
+QUICK = AdaptOptions(minutes=0, steps=12, crop_px=SIDE, learning_rate=2e-3)
 LESSON = AdaptOptions(minutes=0, steps=50, crop_px=SIDE, learning_rate=2e-3)
 
 
