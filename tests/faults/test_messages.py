@@ -59,6 +59,7 @@ def test_jobs_asked_for_while_the_broker_is_away_start_once_each(
     print(f"\n{count} jobs committed without a broker in {committed:.1f} s, each started once")  # noqa: T201
 
 
+@pytest.mark.usefixtures("only_long")
 def test_messages_delivered_again_in_the_middle_of_a_shard_make_no_building_twice(
     live_stack: Stack,
     long: bool,  # noqa: FBT001

@@ -112,6 +112,7 @@ def start_apart(stack: Stack, folder: Path, storage: str, *queues: str, web: boo
         stack.start_worker(*queues)
 
 
+@pytest.mark.usefixtures("only_long")
 def test_machines_that_share_three_addresses_find_what_one_machine_finds(
     stack: Stack, cable: Cable, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_worker_told_to_stop_gives_its_shard_back_after_a_tile_and_another_doe
     assert set(row.shards.values_list("interruptions", flat=True)) == {0}
 
 
+@pytest.mark.usefixtures("only_long")
 def test_a_shard_that_kills_its_workers_is_given_up_and_other_runs_are_done(
     live_stack: Stack,
 ) -> None:

@@ -1,8 +1,6 @@
 """One run through real processes, as those see it who keep the installation going."""
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +11,11 @@ import pytest
 import requests
 from django.test import Client
 
-from detection import weights
-from detection.weights import DEFAULT_MODEL, find_model
 from tests.live import Stack
 from tests.unosat.makers import make_actor, make_organisation, make_scene, make_user, town
 from unosat.accounts import services as accounts
 from unosat.assessments.models import Assessment
 from unosat.ops import presence
-from unosat.ops.store import store_path
 from unosat.training.models import ModelVersion
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
@@ -28,21 +23,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 PATIENCE_SECONDS = 400.0
 
 
-@pytest.fixture
-def model(transactional_db: None) -> ModelVersion:  # noqa: ARG001 (a database is needed)
-    """The shipped one: a run that is told of is a real one."""
-    source = find_model(os.environ.get("UNOSAT_TEST_MODEL", DEFAULT_MODEL))
-    spec = weights.read_spec(source)
-    folder = f"models/{spec.sha256}"
-    shutil.copytree(source, store_path(folder), dirs_exist_ok=True)
-    facts = {"input_kind": "after", "folder": folder, "active": True}
-    return ModelVersion.objects.create(
-        name=spec.name, version=spec.version, sha256=spec.sha256, **facts
-    )
-
-
+@pytest.mark.usefixtures("only_long")
 def test_a_run_is_followed_from_the_request_to_the_last_shard(
-    live_stack: Stack, model: ModelVersion
+    live_stack: Stack, shipped_model: ModelVersion
 ) -> None:
     organisation = make_organisation()
     scene = make_scene(organisation, town())
@@ -64,7 +47,7 @@ def test_a_run_is_followed_from_the_request_to_the_last_shard(
     assert set(row.shards.values_list("worker", flat=True)) <= detecting.hands
     page = seen_by(staff)
     assert f'data-worker="{detecting.name}"' in page
-    assert f"has {model}" in page
+    assert f"has {shipped_model}" in page
 
     live_stack.kill_worker(detect)
     wait(lambda: not all(one.alive for one in presence.workers()))
