@@ -24,7 +24,12 @@ LOADED_AT_MOST = 3  # models that a worker's child keeps (assessments.detectors)
 LOADED_WITHIN = timedelta(hours=1)
 FAILURES_SHOWN = 12
 ANSWER_SECONDS = 1.0
-SUBJECTS = {"ingest": "image", "train": "training run", "explain": "explanation"}
+SUBJECTS = {
+    "fetch": "import from a link",
+    "ingest": "image",
+    "train": "training run",
+    "explain": "explanation",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +271,7 @@ def _failures() -> list[Failure]:
     found += [
         Failure(
             job.heartbeat_at or job.created_at,
-            f"{job.kind} of {names.get(job.subject_id) or SUBJECTS.get(job.kind, job.kind)}",
+            f"{job.kind}: {names.get(job.subject_id) or SUBJECTS.get(job.kind, job.kind)}",
             job.failure_code,
             job.failure_message,
             job.subject_id,
