@@ -108,7 +108,7 @@ def django_db_modify_db_settings(servers: Servers) -> None:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """This session's own S3 API server: a process that shares no folder with ours."""
+    """The tests' own S3 API server: a process that shares no folder with ours."""
     with running_s3(tmp_path_factory.mktemp("s3") / "log") as server:
         yield server
 
