@@ -38,7 +38,7 @@ class Step:
         chips: how many were given, those kept aside included.
         buildings: drawn on them.
         minutes: it took, from start to end.
-        refused: it would have been worse on what it kept aside: the model stays as it was.
+        refused: it was no better on what it kept aside: the model stays as it was.
         damaged_f1: value, and the ends of its 90 % interval, where nothing was taught.
         gain: of damaged F1 over the model as it was, and its interval (paired).
         building_f1: the same scenes.

@@ -20,10 +20,9 @@ import rasterio
 import torch
 from numpy.typing import NDArray
 from shapely.geometry import Polygon
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from benchmarks import peers
-from benchmarks.peers import DUPLICATE_IOU, OVERLAP_PX, TILE_PX, in_pixels
+from benchmarks.peers import DUPLICATE_IOU, OVERLAP_PX, TILE_PX, in_pixels, pasted
 from detection.detector import Detector
 
 MASK_THRESHOLD = 0.5
@@ -82,17 +81,13 @@ class _Predictor:
         batch = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)[None])
         (found,) = self._detector.predict(batch, min_score=self._least)
         height, width = image.shape[:2]
-        boxes, masks = torch.from_numpy(found.boxes), torch.zeros(0, height, width)
-        if len(boxes):
-            small = torch.from_numpy(np.stack(found.masks))[:, None]
-            masks = paste_masks_in_image(small, boxes, (height, width))[:, 0]
         return {
             "instances": Instances(
                 (height, width),
-                pred_boxes=Boxes(boxes),
+                pred_boxes=Boxes(torch.from_numpy(found.boxes)),
                 scores=torch.from_numpy(found.scores),
-                pred_classes=torch.zeros(len(boxes), dtype=torch.int64),
-                pred_masks=masks >= MASK_THRESHOLD,
+                pred_classes=torch.zeros(len(found.boxes), dtype=torch.int64),
+                pred_masks=pasted(found, height, width) >= MASK_THRESHOLD,
             )
         }
 

@@ -18,13 +18,16 @@ from typing import Any
 import numpy as np
 import rasterio
 import shapely
+import torch
 from affine import Affine
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon, mapping
+from torch import Tensor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from benchmarks.measures import peak_kibibytes
 from detection.backends import load_detector
-from detection.detector import Detector
+from detection.detector import Detector, TileDetections
 from detection.pipeline import DetectionOptions, detect_scene
 from detection.weights import DEFAULT_MODEL, find_model, read_spec
 
@@ -145,6 +148,16 @@ def in_pixels(outlines: Iterable[Polygon | MultiPolygon], inverse: Affine) -> li
         for outline in outlines
         for part in shapely.get_parts(shapely.transform(outline, place))
     ]
+
+
+def pasted(found: TileDetections, height: int, width: int) -> Tensor:
+    """Masks as large as the image, (N, H, W), as the detectors of other tools answer."""
+    if not len(found.boxes):
+        return torch.zeros(0, height, width)
+    small = torch.from_numpy(np.stack(found.masks))[:, None]
+    boxes = torch.from_numpy(found.boxes)
+    large: Tensor = paste_masks_in_image(small, boxes, (height, width))
+    return large[:, 0]
 
 
 def _duplicates(outlines: list[Polygon]) -> int:

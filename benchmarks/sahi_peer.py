@@ -15,10 +15,9 @@ import shapely
 import torch
 from shapely.geometry import Polygon
 from torch import Tensor, nn
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from benchmarks import peers
-from benchmarks.peers import OVERLAP_PX, TILE_PX
+from benchmarks.peers import OVERLAP_PX, TILE_PX, pasted
 from detection.detector import Detector
 
 
@@ -41,16 +40,11 @@ class _AsTorchvision(nn.Module):
 
     def _one(self, image: Tensor) -> dict[str, Tensor]:
         (found,) = self._detector.predict(image[None].numpy(), min_score=self._least)
-        boxes, height, width = torch.from_numpy(found.boxes), image.shape[1], image.shape[2]
-        masks = torch.zeros(0, height, width)
-        if len(boxes):
-            small = torch.from_numpy(np.stack(found.masks))[:, None]
-            masks = paste_masks_in_image(small, boxes, (height, width))[:, 0]
         return {
-            "boxes": boxes,
-            "labels": torch.zeros(len(boxes), dtype=torch.int64),
+            "boxes": torch.from_numpy(found.boxes),
+            "labels": torch.zeros(len(found.boxes), dtype=torch.int64),
             "scores": torch.from_numpy(found.scores),
-            "masks": masks,
+            "masks": pasted(found, image.shape[1], image.shape[2]),
         }
 
 

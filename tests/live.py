@@ -16,6 +16,7 @@ from signal import SIGTERM
 import redis
 from django.db import connection
 
+from benchmarks.measures import processor_seconds
 from tests import private_servers
 from unosat.ops import processes
 from unosat.ops.commands import beat_command, web_command, worker_command
@@ -146,9 +147,7 @@ def cpu_seconds() -> float:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])  # user and system
-    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+    return time.process_time() + processor_seconds(pid)
 
 
 def gone(pid: int, *, seconds: float = 10.0) -> bool:

@@ -18,10 +18,10 @@ from unosat.celery import app
 from unosat.ops import store
 from unosat.ops.commands import QUEUES
 from unosat.ops.models import Job, Outbox
+from unosat.ops.quickly import ANSWER_SECONDS, asking_redis
 from unosat.scenes import sandbox
 from unosat.training.models import ModelVersion
 
-ANSWER_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0  # a monitor must not shout at the workers at every request
 _migrated = False  # once true it stays so while this process lives
 
@@ -117,13 +117,13 @@ def _migrations() -> tuple[bool, str]:
 
 
 def _redis() -> tuple[bool, str]:
-    with _client() as client:
+    with asking_redis() as client:
         client.ping()
     return True, "answers"
 
 
 def _queues() -> tuple[bool, str]:
-    with _client() as client:
+    with asking_redis() as client:
         lengths = [f"{queue} {client.llen(queue)}" for queue in QUEUES]
     unsent = Outbox.objects.filter(sent_at=None).count()
     running = Job.objects.filter(state="running").count()
@@ -169,11 +169,3 @@ def _sandbox() -> tuple[bool, str]:
     missing = sandbox.missing_layers()
     lacks = f"; missing on this machine: {', '.join(missing)}" if missing else ""
     return True, ", ".join(sandbox.layers()) + lacks
-
-
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.UNOSAT_REDIS_URL,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=ANSWER_SECONDS,
-    )

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,10 +17,10 @@ from prometheus_client.registry import Collector
 from unosat.ops import figures, inventory, presence
 from unosat.ops.commands import QUEUES
 from unosat.ops.presence import Worker
+from unosat.ops.quickly import asking_redis
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 1.0
 MEBIBYTE = 1024**2
 AWAY = (DatabaseError, redis.RedisError, OSError)
 
@@ -120,7 +119,7 @@ def _of_database() -> list[Metric]:
 def _of_redis() -> list[Metric]:
     everybody = presence.workers()
     alive = [worker for worker in everybody if worker.alive]
-    with _client() as client:
+    with asking_redis() as client:
         lengths = [((queue,), float(client.llen(queue))) for queue in QUEUES]
         store = inventory.measured(client)
     found = [
@@ -192,11 +191,3 @@ def _gauge(name: str, about: str, labels: list[str], rows: Rows) -> Metric:
     for values, number in rows:
         family.add_metric(list(values), number)
     return family
-
-
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.UNOSAT_REDIS_URL,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=ANSWER_SECONDS,
-    )

@@ -21,12 +21,13 @@ import redis
 from celery import bootsteps
 from django.conf import settings
 
+from unosat.ops.quickly import asking_redis
+
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
 SILENT_SECONDS = 20.0  # four reports missed
 KEPT_SECONDS = 600
-ANSWER_SECONDS = 1.0  # Redis is close by; a worker's own loop waits for it
 NAMES = "unosat:workers"
 RECORD = "unosat:worker:"
 GPU_FACTS = ("index", "name", "utilization.gpu", "memory.used", "memory.total")
@@ -214,6 +215,4 @@ def _read(record: bytes, left_ms: int) -> Worker:
 
 @lru_cache(maxsize=2)
 def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
-    )
+    return asking_redis(url)

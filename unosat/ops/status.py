@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import redis
-from django.conf import settings
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from unosat.ops.commands import QUEUES
 from unosat.ops.figures import Figures
 from unosat.ops.models import Job
 from unosat.ops.presence import Worker
+from unosat.ops.quickly import asking_redis
 from unosat.scenes import sandbox
 from unosat.scenes.models import Scene
 from unosat.training.models import ModelVersion
@@ -23,7 +23,6 @@ from unosat.training.models import ModelVersion
 LOADED_AT_MOST = 3  # models that a worker's child keeps (assessments.detectors)
 LOADED_WITHIN = timedelta(hours=1)
 FAILURES_SHOWN = 12
-ANSWER_SECONDS = 1.0
 SUBJECTS = {
     "fetch": "import from a link",
     "ingest": "image",
@@ -144,13 +143,8 @@ def status() -> Status:
 
 
 def _of_redis() -> tuple[list[Worker] | None, dict[str, int], inventory.Measure | None]:
-    client = redis.Redis.from_url(
-        settings.UNOSAT_REDIS_URL,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=ANSWER_SECONDS,
-    )
     try:
-        with client:
+        with asking_redis() as client:
             lengths = {queue: client.llen(queue) for queue in QUEUES}
             return presence.workers(), lengths, inventory.measured(client)
     except (redis.RedisError, OSError):

@@ -214,6 +214,14 @@ def remove(key: str) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_remains(root: Path, pattern: str, *, seconds: float) -> None:
+    """Remove folders that processes left when they were killed, once they are older than that."""
+    oldest = time.time() - seconds
+    for path in root.glob(pattern):
+        if path.lstat().st_mtime < oldest:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     """An empty folder on the disk of this machine's own folder; gone after the block."""
@@ -285,11 +293,7 @@ def _scratch_root() -> Path:
 
 @lru_cache(maxsize=4)  # once per process and folder
 def _remove_remains(root: Path) -> None:
-    """Remove what processes that were killed left behind."""
-    oldest = time.time() - REMAINS_SECONDS
-    for path in root.glob("work-*"):
-        if path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)
+    remove_remains(root, "work-*", seconds=REMAINS_SECONDS)
 
 
 @contextmanager

@@ -3,17 +3,16 @@
 import json
 import logging
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import tempfile
-import time
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from detection.errors import DetectionError, UnreadableRaster
+from unosat.ops import store
 from unosat.scenes import walls
 from unosat.scenes.errors import ImageRefused, TooExpensive
 from unosat.scenes.facts import SceneFacts
@@ -48,7 +47,8 @@ def convert(source: Path, target: Path, band_order: str = "") -> SceneFacts:
         DetectionError: the engine could not use the image.
         ConverterFailed: not the file's fault.
     """
-    _remove_remains(target.parent)
+    # no converter works as long as that: its starter was killed
+    store.remove_remains(target.parent, f"{WORK_PREFIX}*", seconds=2 * WALL_CLOCK_SECONDS)
     with tempfile.TemporaryDirectory(
         dir=target.parent, prefix=WORK_PREFIX, ignore_cleanup_errors=True
     ) as folder:
@@ -126,14 +126,6 @@ def _distrust(made: Path, facts: SceneFacts) -> None:
         raise ConverterFailed(f"made what would be refused: {error.code}, {error}") from error
     if (header.width, header.height, header.bands) != (facts.width, facts.height, facts.bands):
         raise ConverterFailed(f"made {header}, told {facts}")
-
-
-def _remove_remains(folder: Path) -> None:
-    """Remove what converters left whose starter was killed; none works as long as that."""
-    oldest = time.time() - 2 * WALL_CLOCK_SECONDS
-    for left in folder.glob(f"{WORK_PREFIX}*"):
-        if left.lstat().st_mtime < oldest:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 @lru_cache(maxsize=1)

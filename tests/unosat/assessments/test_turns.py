@@ -1,12 +1,12 @@
 """Which shard a free worker takes up next, however many wait."""
 
-import threading
 from uuid import UUID
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client
 
+from tests.at_once import at_once
 from tests.live import cpu_seconds
 from tests.unosat.makers import (
     bright,
@@ -91,21 +91,7 @@ def test_nothing_is_taken_of_what_was_cancelled() -> None:
 
 def test_many_workers_at_once_take_different_shards() -> None:
     running(make_organisation(), 8)
-    start = threading.Barrier(8)
-    taken: list[Lease | None] = []
-
-    def take() -> None:
-        start.wait()
-        try:
-            taken.append(turns.claim_next())
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = at_once(turns.claim_next, 8)
 
     assert len({lease.pk for lease in taken if lease}) == 8
 

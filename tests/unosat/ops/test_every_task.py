@@ -7,7 +7,6 @@ without being run twice.
 import itertools
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,10 +22,10 @@ from django.apps import apps
 from django.contrib.gis.geos import GEOSGeometry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from tests.at_once import at_once
 from tests.conftest import MakeGeotiff
 from tests.unosat import makers
 from tests.unosat.makers import (
@@ -237,7 +236,7 @@ def test_a_task_delivered_twice_leaves_the_rows_of_one(name: str, kitchen: Kitch
 
     call_command("flush", interactive=False, verbosity=0)
     arguments = prepared(name, kitchen)
-    at_once(lambda: task(*arguments))
+    at_once(lambda: task(*arguments), 2)
     together = everything()
     task(*arguments)
 
@@ -253,28 +252,6 @@ def prepared(name: str, kitchen: Kitchen) -> list[str]:
     """The rows of a recipe, called the same each time."""
     kitchen.patch.setattr(makers, "_numbers", itertools.count(1))
     return RECIPES[name](kitchen)
-
-
-def at_once(work: Callable[[], object]) -> None:
-    """Twice, in two threads with connections of their own."""
-    gate = threading.Barrier(2)
-    errors: list[Exception] = []
-
-    def run() -> None:
-        gate.wait()
-        try:
-            work()
-        except Exception as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
 
 
 Rows = list[dict[str, Any]]

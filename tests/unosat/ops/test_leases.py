@@ -7,10 +7,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connections
 from django.db.models.functions import Now
 from pytest_django import Settings
 
+from tests.at_once import at_once
 from unosat.ops import leases
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.leases import Lease
@@ -111,21 +111,7 @@ def test_a_lease_that_was_renewed_is_not_taken_back() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_of_many_claims_at_once_one_wins() -> None:
     job = a_job()
-    start = threading.Barrier(8)
-    won: list[Lease | None] = []
-
-    def claim() -> None:
-        start.wait()
-        try:
-            won.append(leases.claim(Job, job.pk))
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=claim) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    won = at_once(lambda: leases.claim(Job, job.pk), 8)
 
     assert len([lease for lease in won if lease]) == 1
 

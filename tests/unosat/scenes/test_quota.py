@@ -1,6 +1,5 @@
 """What an organisation may keep: announced lengths and decoded pixels count, nothing else."""
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,9 @@ import rasterio
 from affine import Affine
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 from django.test import Client, override_settings
 
+from tests.at_once import at_once
 from tests.unosat.makers import make_organisation, make_user
 from unosat.accounts.actors import Actor, actor_for_user
 from unosat.accounts.models import Organisation
@@ -152,22 +151,15 @@ def test_of_two_at_the_same_moment_only_one_gets_the_last_room(
 ) -> None:
     allow(organisation, 10 * MB)
     begin(actor, MB)  # makes the event
-    together, refused = threading.Barrier(4), []
 
-    def ask() -> None:
-        together.wait(20)
+    def is_refused() -> bool:
         try:
             begin(actor, 6 * MB)
-        except QuotaExceeded as error:
-            refused.append(error)
-        finally:
-            connection.close()
+        except QuotaExceeded:
+            return True
+        return False
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    refused = [answer for answer in at_once(is_refused, 4) if answer]
 
     assert len(refused) == 3
     assert used(organisation) == 7 * MB
