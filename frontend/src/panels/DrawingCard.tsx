@@ -2,7 +2,8 @@
 import { areaM2 } from "../geo/outline";
 import { area } from "../geo/format";
 import { GRADES, GRADE_NAMES } from "../geo/grades";
-import type { Drawing, Session } from "../review/session";
+import type { Session } from "../review/session";
+import type { Drawing } from "../review/state";
 import { GradeMark, Key } from "./parts";
 
 const TITLES: Record<Drawing["is"], string> = {

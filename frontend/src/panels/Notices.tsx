@@ -5,7 +5,8 @@ import type { Building, Draft } from "../api/types";
 import { GRADE_NAMES } from "../geo/grades";
 import { count } from "../geo/format";
 import { KIND_NAMES, REVIEW_NAMES } from "../review/decisions";
-import type { Conflict, Session } from "../review/session";
+import type { Session } from "../review/session";
+import type { Conflict } from "../review/state";
 import { useStore } from "../review/store";
 
 export function Notices({ session }: { session: Session }) {
