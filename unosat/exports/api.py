@@ -6,7 +6,7 @@ from typing import IO
 from uuid import UUID
 
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from ninja import Router
 
 from unosat.accounts.actors import actor_of
@@ -25,7 +25,8 @@ def download(
     """The buildings as they stand, as a GeoJSON file whose metadata says what it is.
 
     ``only=reviewed`` leaves out what nobody decided on; ``rejected=leave_out`` what was found
-    to be no building. Otherwise rejected ones are in it, each with ``"review": "rejected"``.
+    to be no building. Otherwise rejected ones are in it, each with ``"review": "rejected"``. What
+    was split or merged away is never in it; what took its place names it in ``made_from``.
     """
     actor, choice = actor_of(request), Choice(only=only, rejected=rejected)
     name = services.file_name(actor, assessment_id, choice)
@@ -35,6 +36,13 @@ def download(
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
+
+
+@router.get("/assessments/{uuid:assessment_id}/not-assessable")
+def not_assessable(request: HttpRequest, assessment_id: UUID) -> JsonResponse:
+    """The ground that people said cannot be assessed, and why, as a GeoJSON layer of its own."""
+    told = services.write_not_assessable(actor_of(request), assessment_id)
+    return JsonResponse(told, content_type="application/geo+json")
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

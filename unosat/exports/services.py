@@ -14,6 +14,7 @@ from django.utils import timezone
 from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
+from unosat.exports import ground, lineage
 from unosat.exports.errors import NothingToExport
 from unosat.review.models import Building, ReviewedArea
 from unosat.review.selectors import feature
@@ -81,15 +82,30 @@ def _write(file: IO[bytes], row: Assessment, choice: Choice) -> None:
     file.write(f'{{"type": "FeatureCollection",\n"metadata": {metadata},\n"features": ['.encode())
     model = str(row.model_version)
     separator = "\n"
+    origins, unseen = lineage.origins_of(row.pk), ground.unseen_ground(row.pk)
     buildings = _chosen(row, choice).select_related("footprint").order_by("pk")
     for building in buildings.iterator(chunk_size=ROWS_AT_ONCE):
-        file.write(f"{separator}{json.dumps(feature(building, model))}".encode())
+        told = feature(building, model)
+        told["properties"]["not_assessable"] = unseen.why(building)
+        told["properties"] |= origins.get(building.uid, {})
+        file.write(f"{separator}{json.dumps(told)}".encode())
         separator = ",\n"
-    file.write(b"\n]}\n")
+    layer = json.dumps(unseen.layer(), ensure_ascii=False)
+    file.write(f'\n],\n"not_assessable": {layer}\n}}\n'.encode())
+
+
+def write_not_assessable(actor: Actor, assessment_id: UUID) -> dict[str, Any]:
+    """The ground that people said cannot be assessed, as a GeoJSON FeatureCollection.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+    """
+    row = assessment_selectors.assessment(actor, assessment_id)
+    return ground.unseen_ground(row.pk).layer()
 
 
 def _chosen(row: Assessment, choice: Choice) -> QuerySet[Building]:
-    buildings = Building.objects.filter(assessment=row)
+    buildings = Building.objects.filter(assessment=row).exclude(review=Building.Review.REPLACED)
     if choice.only == "reviewed":
         buildings = buildings.exclude(review=Building.Review.UNREVIEWED)
     if choice.rejected == "leave_out":
@@ -100,9 +116,11 @@ def _chosen(row: Assessment, choice: Choice) -> QuerySet[Building]:
 def _metadata(row: Assessment, choice: Choice) -> dict[str, Any]:
     """What the engine said, and what people made of it since."""
     every = Counter(Building.objects.filter(assessment=row).values_list("review", flat=True))
+    # Others took their place, and are counted: they are not left out.
+    names = [name for name in Building.Review.values if name != Building.Review.REPLACED]
     chosen = Counter(_chosen(row, choice).values_list("review", flat=True))
     reviewers = Building.objects.filter(assessment=row, updated_by__isnull=False)
-    names = reviewers.order_by("updated_by__username").values_list(
+    people = reviewers.order_by("updated_by__username").values_list(
         "updated_by__username", flat=True
     )
     told: dict[str, Any] = row.metadata
@@ -120,12 +138,14 @@ def _metadata(row: Assessment, choice: Choice) -> dict[str, Any]:
             "only": choice.only,
             "rejected": choice.rejected,
             "features": sum(chosen.values()),
-            "buildings_by_review": {name: chosen[name] for name in Building.Review.values},
-            "left_out_by_review": {
-                name: every[name] - chosen[name] for name in Building.Review.values
-            },
-            "reviewed_by": list(names.distinct()),
-            "reviewed_areas": ReviewedArea.objects.filter(assessment=row).count(),
+            "buildings_by_review": {name: chosen[name] for name in names},
+            "left_out_by_review": {name: every[name] - chosen[name] for name in names},
+            "reviewed_by": list(people.distinct()),
+            "flagged_for_a_second_look": _chosen(row, choice).filter(flagged=True).count(),
+            "reviewed_areas": row.reviewed_areas.filter(kind=ReviewedArea.Kind.REVIEWED).count(),
+            "not_assessable_areas": row.reviewed_areas.exclude(
+                kind=ReviewedArea.Kind.REVIEWED
+            ).count(),
         }
     )
 

@@ -15,20 +15,51 @@ from unosat.accounts.actors import actor_of
 from unosat.errors import BadRequest
 from unosat.ops import store
 from unosat.review import explanations, outlines, selectors, services, tiles
-from unosat.review.errors import ChangedMeanwhile
+from unosat.review.errors import ChangedMeanwhile, IncompleteArea
 from unosat.review.models import ReviewedArea
 from unosat.review.selectors import Page
-from unosat.review.services import DecisionRequest
+from unosat.review.services import DecisionRequest, On
 
 router = Router(tags=["review"])
 
-DecisionKind = Literal["accept", "reject", "regrade", "redraw", "add", "undo"]
-ReviewState = Literal["unreviewed", "accepted", "regraded", "redrawn", "added", "rejected"]
+DecisionKind = Literal[
+    "accept",
+    "reject",
+    "regrade",
+    "redraw",
+    "add",
+    "unsure",
+    "flag",
+    "unflag",
+    "split",
+    "merge",
+    "shift",
+    "undo",
+]
+ReviewState = Literal[
+    "unreviewed", "accepted", "regraded", "redrawn", "added", "rejected", "unsure", "replaced"
+]
+UnsureBecause = Literal["cloud", "shadow", "hidden", "bad_image", "no_before", "other"]
+AreaKind = Literal["reviewed", "not_assessable"]
+AreaBecause = Literal["cloud", "shadow", "bad_image", "no_image"]
 MVT = "application/vnd.mapbox-vector-tile"
 
 
+class OnIn(Schema):
+    """A building that is merged into another, and the version of it that was looked at."""
+
+    building: UUID
+    on_version: Annotated[int, Field(ge=0)]
+
+
 class DecisionIn(Schema):
-    """A decision; ``id`` is made by the client, so that sending it again changes nothing."""
+    """A decision; ``id`` is made by the client, so that sending it again changes nothing.
+
+    What a kind needs: regrade a ``grade``; redraw an ``outline``, add both; unsure ``because``;
+    split ``outlines``, which together are the building; merge ``others`` and the ``outline`` of
+    all, with a ``grade`` where theirs differ; shift no building, but an ``area`` and ``shift_m``,
+    metres to the east and north.
+    """
 
     id: UUID
     kind: DecisionKind
@@ -36,17 +67,30 @@ class DecisionIn(Schema):
     on_version: Annotated[int, Field(ge=0)] = 0
     grade: Grade | None = None
     outline: dict[str, Any] | None = None
+    outlines: Annotated[list[dict[str, Any]], Field(max_length=services.MOST_PIECES)] = []
+    others: Annotated[list[OnIn], Field(max_length=services.MOST_PIECES)] = []
+    area: dict[str, Any] | None = None
+    shift_m: tuple[float, float] | None = None
+    because: UnsureBecause | None = None
     reason: Annotated[str, Field(max_length=400)] = ""
 
 
 class DecisionOut(Schema):
-    """One decision; ``number`` is the building's version after it, ``grade`` what then stood."""
+    """One decision; ``number`` is the building's version after it, ``grade`` what then stood.
+
+    An act on several buildings is one decision of each, with the same ``batch``; ``others`` are
+    those that this one was made of, or that took its place.
+    """
 
     id: UUID
     number: int
     kind: DecisionKind
     grade: Grade
     reason: str
+    because: UnsureBecause | None
+    shift_m: tuple[float, float] | None
+    others: list[UUID]
+    batch: UUID | None
     user: str
     made_at: datetime
     on_version: int
@@ -63,6 +107,8 @@ class BuildingOut(Schema):
     model_grade: Grade | None
     clipped: bool
     unclassified_because: Literal["near_tie", "edge", "nodata", "cloud"] | None
+    unsure_because: UnsureBecause | None
+    flagged: bool
     area_m2: float
     review: ReviewState
     source: Literal["model", "analyst"]
@@ -71,6 +117,19 @@ class BuildingOut(Schema):
     updated_by: str | None
     updated_at: datetime
     history: list[DecisionOut]
+
+
+class TouchedOut(Schema):
+    """Another building that an act changed or made."""
+
+    uid: UUID
+    version: int
+
+
+class DecidedOut(BuildingOut):
+    """The building that stands after a decision, and all others that it changed or made."""
+
+    also: list[TouchedOut]
 
 
 class Said(Schema):
@@ -101,16 +160,23 @@ class Conflict(Schema):
 
 
 class AreaIn(Schema):
-    """A GeoJSON Polygon inside which everything was looked at."""
+    """A GeoJSON Polygon inside which everything was looked at, or which cannot be assessed.
+
+    ``because`` says why it cannot, and only then.
+    """
 
     outline: dict[str, Any]
+    kind: AreaKind = "reviewed"
+    because: AreaBecause | None = None
 
 
 class AreaOut(Schema):
-    """A reviewed area, as it was cut to the image."""
+    """A reviewed or not assessable area, as it was cut to the image."""
 
     id: UUID
     outline: dict[str, Any]
+    kind: AreaKind
+    because: AreaBecause | None
     user: str
     made_at: datetime
     kept_aside: bool | None
@@ -217,38 +283,45 @@ def get_explanation_picture(request: HttpRequest, assessment_id: UUID, uid: UUID
 
 
 @router.post(
-    "/assessments/{uuid:assessment_id}/decisions", response={200: BuildingOut, 409: Conflict}
+    "/assessments/{uuid:assessment_id}/decisions", response={200: DecidedOut, 409: Conflict}
 )
 def decide(
     request: HttpRequest, assessment_id: UUID, decision: DecisionIn
 ) -> Status[dict[str, Any]]:
-    """Accept, reject, regrade, redraw or add a building, or undo its last decision.
+    """Decide on a building, on several at once, or undo the last decision on one.
 
-    409 ``changed_meanwhile`` with the building as it now stands, if it is not at ``on_version``.
+    It is done whole or not at all. 409 ``changed_meanwhile`` with the building as it now stands,
+    if one is not at ``on_version``. An undo takes back all that the decision touched.
     """
     actor = actor_of(request)
-    wanted = DecisionRequest(**decision.dict())
+    wanted = _request(decision)
     try:
         row = services.record_decision(actor, assessment_id, wanted)
     except ChangedMeanwhile as error:
         now = selectors.building(actor, assessment_id, error.building.uid)
         body = {"code": error.code, "message": error.user_message}
         return Status(409, body | {"building": selectors.detail(now)})
-    return Status(200, selectors.detail(selectors.building(actor, assessment_id, row.uid)))
+    also = [{"uid": o.uid, "version": o.version} for o in services.also_touched(wanted.id, row)]
+    now = selectors.building(actor, assessment_id, row.uid)
+    return Status(200, selectors.detail(now) | {"also": also})
 
 
 @router.post("/assessments/{uuid:assessment_id}/reviewed-areas", response={201: AreaOut})
 def mark_reviewed(
     request: HttpRequest, assessment_id: UUID, area: AreaIn
 ) -> Status[dict[str, Any]]:
-    """Say that everything inside an outline was looked at."""
-    made = services.mark_reviewed(actor_of(request), assessment_id, area.outline)
+    """Say that everything inside an outline was looked at, or that it cannot be assessed."""
+    if (area.kind == "not_assessable") != (area.because is not None):
+        raise IncompleteArea(f"{area.kind}, {area.because}")
+    made = services.mark_reviewed(
+        actor_of(request), assessment_id, area.outline, not_assessable=area.because or ""
+    )
     return Status(201, _area(made))
 
 
 @router.get("/assessments/{uuid:assessment_id}/reviewed-areas", response=list[AreaOut])
 def list_reviewed_areas(request: HttpRequest, assessment_id: UUID) -> list[dict[str, Any]]:
-    """The reviewed areas, oldest first."""
+    """The reviewed and the not assessable areas, oldest first."""
     return [_area(a) for a in selectors.reviewed_areas(actor_of(request), assessment_id)]
 
 
@@ -274,6 +347,12 @@ def get_vector_tile(
     response["ETag"] = etag
     response["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _request(sent: DecisionIn) -> DecisionRequest:
+    facts = sent.dict(exclude={"others", "because"})
+    others = [On(**one.dict()) for one in sent.others]
+    return DecisionRequest(**facts, others=others, because=sent.because or "")
 
 
 def _bbox(text: str) -> tuple[float, float, float, float] | None:
@@ -304,6 +383,8 @@ def _area(area: ReviewedArea) -> dict[str, Any]:
     return {
         "id": area.pk,
         "outline": outlines.geojson_of(area.outline),
+        "kind": area.kind,
+        "because": area.because or None,
         "user": area.user.get_username(),
         "made_at": area.made_at,
         "kept_aside": area.kept_aside,

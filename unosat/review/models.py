@@ -15,6 +15,17 @@ GRADE_CHOICES = [(grade.value, grade.value.replace("_", " ")) for grade in Grade
 GRADES = [grade.value for grade in Grade]
 
 
+class NoGradeBecause(models.TextChoices):
+    """Why a person could not judge a building."""
+
+    CLOUD = "cloud"
+    SHADOW = "shadow"
+    HIDDEN = "hidden"
+    BAD_IMAGE = "bad_image"
+    NO_BEFORE = "no_before"
+    OTHER = "other"
+
+
 class Footprint(models.Model):
     """What the model said of one building. Never changes."""
 
@@ -59,6 +70,10 @@ class Building(models.Model):
         REDRAWN = "redrawn"
         ADDED = "added"
         REJECTED = "rejected"
+        UNSURE = "unsure"  # looked at, and it cannot be judged; ``unsure_because`` says why
+        REPLACED = "replaced"  # by the buildings it was split into or merged with; out of sight
+
+    HIDDEN = (Review.REJECTED.value, Review.REPLACED.value)  # all others stand
 
     class Source(models.TextChoices):
         """Who found it."""
@@ -79,6 +94,9 @@ class Building(models.Model):
     version = models.PositiveIntegerField(default=0)  # 0: as the model said
     review = models.CharField(max_length=10, choices=Review, default=Review.UNREVIEWED)
     source = models.CharField(max_length=7, choices=Source, default=Source.MODEL)
+    # "" unless a person could not judge it, and nobody has graded it since
+    unsure_because = models.CharField(max_length=10, choices=NoGradeBecause, blank=True)
+    flagged = models.BooleanField(default=False)  # somebody asks for a second look
     updated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -98,6 +116,11 @@ class Building(models.Model):
                 condition=Q(version__gt=0) | Q(review="unreviewed"),
                 name="reviewed_buildings_have_a_decision",
             ),
+            models.CheckConstraint(
+                condition=(Q(unsure_because="") & ~Q(review="unsure"))
+                | (~Q(unsure_because="") & Q(grade="unclassified")),
+                name="unsure_buildings_have_a_reason_and_no_grade",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -105,7 +128,11 @@ class Building(models.Model):
 
 
 class Decision(models.Model):
-    """What a person said of a Building, on which version. Append-only; number 1 upwards."""
+    """What a person said of a Building, on which version. Append-only; number 1 upwards.
+
+    An act on several buildings (split, merge, shift, and the undo of one) is one Decision for each
+    of them, all with the same ``batch``: the id that the client gave the act.
+    """
 
     class Kind(models.TextChoices):
         """What was decided."""
@@ -115,6 +142,12 @@ class Decision(models.Model):
         REGRADE = "regrade"
         REDRAW = "redraw"
         ADD = "add"
+        UNSURE = "unsure"
+        FLAG = "flag"
+        UNFLAG = "unflag"
+        SPLIT = "split"
+        MERGE = "merge"
+        SHIFT = "shift"
         UNDO = "undo"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)  # the client's
@@ -126,6 +159,12 @@ class Decision(models.Model):
     grade = models.CharField(max_length=15, choices=GRADE_CHOICES)  # as it stands afterwards
     outline = models.PolygonField(srid=WGS84, null=True, spatial_index=False)  # null: unchanged
     reason = models.CharField(max_length=400, blank=True)
+    because = models.CharField(max_length=10, choices=NoGradeBecause, blank=True)  # of unsure
+    flagged = models.BooleanField(default=False)  # as it stands afterwards
+    batch = models.UUIDField(null=True)  # null: it was about this building alone
+    # uids that it was made of or that took its place (split, merge)
+    others = models.JSONField(default=list, blank=True)
+    shift_m = models.JSONField(null=True, blank=True)  # metres east, north (shift)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="decisions"
     )
@@ -139,8 +178,11 @@ class Decision(models.Model):
             ),
             models.CheckConstraint(condition=Q(grade__in=GRADES), name="decision_grade_known"),
             models.CheckConstraint(
-                condition=~Q(kind__in=["add", "redraw"]) | Q(outline__isnull=False),
+                condition=~Q(kind__in=["add", "redraw", "shift"]) | Q(outline__isnull=False),
                 name="drawn_decisions_have_an_outline",
+            ),
+            models.UniqueConstraint(
+                fields=["batch", "building"], name="acts_touch_a_building_once"
             ),
         ]
         indexes = [models.Index(fields=["assessment", "made_at"], name="decisions_in_order")]
@@ -174,16 +216,45 @@ class Explanation(models.Model):
 
 
 class ReviewedArea(models.Model):
-    """A polygon inside which somebody has looked at everything."""
+    """A polygon inside which somebody has looked at everything, or where nobody can.
+
+    Only ground of kind "reviewed" teaches: what is no building there is background. Ground that
+    is not assessable says so in every output; the grades inside stay as they are.
+    """
+
+    class Kind(models.TextChoices):
+        """What the polygon says."""
+
+        REVIEWED = "reviewed"
+        NOT_ASSESSABLE = "not_assessable"
+
+    class Because(models.TextChoices):
+        """Why ground cannot be assessed."""
+
+        CLOUD = "cloud"
+        SHADOW = "shadow"
+        BAD_IMAGE = "bad_image"
+        NO_IMAGE = "no_image"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     assessment = models.ForeignKey(
         Assessment, on_delete=models.CASCADE, related_name="reviewed_areas"
     )
     outline = models.PolygonField(srid=WGS84)
+    kind = models.CharField(max_length=14, choices=Kind, default=Kind.REVIEWED)
+    because = models.CharField(max_length=10, choices=Because, blank=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     kept_aside = models.BooleanField(null=True)  # null: no Dataset has seen it yet
     made_at = models.DateTimeField(auto_now_add=True)
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="reviewed", because="")
+                | (Q(kind="not_assessable", kept_aside__isnull=True) & ~Q(because="")),
+                name="only_reviewed_areas_teach",
+            ),
+        ]
+
     def __str__(self) -> str:
-        return f"reviewed area {self.pk}"
+        return f"{self.kind.replace('_', ' ')} area {self.pk}"

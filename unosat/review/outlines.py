@@ -1,5 +1,6 @@
 """Outlines on their way in, to the database and out. No text of a client ever reaches GEOS."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -11,11 +12,20 @@ from shapely.geometry import MultiPolygon, Polygon, mapping
 from shapely.geometry.polygon import orient
 
 from detection.footprints import LONLAT_DECIMALS, cut_at_antimeridian
-from unosat.review.errors import AreaSize, BadOutline, OutlineOutside, OutlineSize
+from unosat.review.errors import (
+    AreaSize,
+    BadOutline,
+    OutlineCrosses,
+    OutlineHole,
+    OutlineOutside,
+    OutlineSize,
+    OutlineThin,
+)
 from unosat.scenes.models import WGS84, Scene
 
 MOST_CORNERS = 2000
 SMALLEST_BUILDING_M2 = 2.0  # a shed
+LEAST_MEAN_WIDTH_M = 0.6  # of area by half the way round; that of the smallest shed is 0.7
 LARGEST_BUILDING_M2 = 500_000.0  # the largest halls in the world
 SMALLEST_AREA_M2 = 100.0
 BESIDE_SCENE_DEGREES = 0.0005  # some 50 m: a roof may lean over the image's edge
@@ -31,13 +41,17 @@ def building_outline(geojson: object, scene: Scene) -> Polygon:
 
     Raises:
         BadOutline: it is not one valid ring of numbers.
+        OutlineCrosses, OutlineHole: its edges cross; it has a hole.
         OutlineOutside: it reaches beyond the image.
         OutlineSize: no building is that small or large.
+        OutlineThin: no building is that thin.
     """
     polygon = _polygon(geojson)
     if not SMALLEST_BUILDING_M2 <= area_m2(polygon) <= LARGEST_BUILDING_M2:
         raise OutlineSize(f"{area_m2(polygon)} square metres")
-    _must_be_inside(polygon, scene)
+    if mean_width_m(polygon) < LEAST_MEAN_WIDTH_M:
+        raise OutlineThin(f"{mean_width_m(polygon)} metres")
+    must_be_inside([polygon], scene)
     return polygon
 
 
@@ -64,6 +78,32 @@ def area_m2(polygon: Polygon | MultiPolygon) -> float:
     """Area on the ellipsoid, in square metres, to two decimals."""
     area, _ = ELLIPSOID.geometry_area_perimeter(polygon)
     return round(abs(float(area)), 2)
+
+
+def mean_width_m(polygon: Polygon) -> float:
+    """Area by half the way round, in metres: of a long rectangle its width."""
+    area, around = ELLIPSOID.geometry_area_perimeter(polygon)
+    return 2 * abs(float(area)) / float(around)
+
+
+def metres_per_degree(latitude: float) -> tuple[float, float]:
+    """Of longitude and of latitude, on the ellipsoid."""
+    bend = 1 - ELLIPSOID.es * np.sin(np.radians(latitude)) ** 2
+    east = ELLIPSOID.a * np.cos(np.radians(latitude)) / np.sqrt(bend)
+    north = ELLIPSOID.a * (1 - ELLIPSOID.es) / bend**1.5
+    return float(np.radians(east)), float(np.radians(north))
+
+
+def must_be_inside(polygons: Sequence[Polygon], scene: Scene) -> None:
+    """Refuse outlines that reach beyond the image; a roof may lean a little over its edge.
+
+    Raises:
+        OutlineOutside: one of them does.
+    """
+    image = _footprint(scene).buffer(BESIDE_SCENE_DEGREES)
+    shapely.prepare(image)
+    if not shapely.contains(image, polygons).all():
+        raise OutlineOutside(f"beyond scene {scene.pk}")
 
 
 def stored(polygon: Polygon | MultiPolygon) -> StoredPolygon:
@@ -103,8 +143,8 @@ def _polygon(geojson: object) -> Polygon:
     if not np.array_equal(corners[0], corners[-1]):
         raise BadOutline("the ring is not closed")
     polygon = Polygon(corners)
-    if not polygon.is_valid or polygon.is_empty:
-        raise BadOutline(shapely.is_valid_reason(polygon))
+    if polygon.is_empty or not polygon.is_valid:
+        raise OutlineCrosses(shapely.is_valid_reason(polygon))
     return orient(polygon)
 
 
@@ -112,8 +152,10 @@ def _ring(geojson: object) -> list[Any]:
     if not isinstance(geojson, dict) or geojson.get("type") != "Polygon":
         raise BadOutline("not a Polygon")
     rings = geojson.get("coordinates")
-    if not isinstance(rings, list) or len(rings) != 1 or not isinstance(rings[0], list):
+    if not isinstance(rings, list) or not rings or not isinstance(rings[0], list):
         raise BadOutline("not one ring")
+    if len(rings) > 1:
+        raise OutlineHole(f"{len(rings)} rings")
     if not 4 <= len(rings[0]) <= MOST_CORNERS:
         raise BadOutline(f"{len(rings[0])} corners")
     return rings[0]
@@ -129,11 +171,6 @@ def _position(corner: object) -> tuple[float, float]:
     if not (-180 <= longitude <= 360 and -90 <= latitude <= 90):  # false for NaN as well
         raise BadOutline("not a longitude and latitude")
     return longitude, latitude
-
-
-def _must_be_inside(polygon: Polygon, scene: Scene) -> None:
-    if not _footprint(scene).buffer(BESIDE_SCENE_DEGREES).contains(polygon):
-        raise OutlineOutside(f"beyond scene {scene.pk}")
 
 
 def _footprint(scene: Scene) -> Polygon:

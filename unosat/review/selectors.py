@@ -58,6 +58,8 @@ def buildings(actor: Actor, assessment_id: UUID, page: Page) -> tuple[list[Build
         rows = rows.filter(outline__intersects=box)
     if page.review:
         rows = rows.filter(review=page.review)
+    else:
+        rows = rows.exclude(review=Building.Review.REPLACED)
     if page.min_score is not None:
         rows = rows.filter(Q(score__gte=page.min_score) | Q(score__isnull=True))
     rows = rows.select_related("footprint", "assessment__model_version")
@@ -101,6 +103,8 @@ def feature_properties(row: Building, model: str) -> dict[str, Any]:
         "model": model if footprint else None,
         "clipped": footprint.clipped if footprint else False,
         "unclassified_because": _why_no_grade(row),
+        "unsure_because": row.unsure_because or None,
+        "flagged": row.flagged,
         "review": row.review,
         "source": row.source,
         "version": row.version,
@@ -145,6 +149,8 @@ def detail(row: Building) -> dict[str, Any]:
         "model_grade": footprint.grade if footprint else None,
         "clipped": footprint.clipped if footprint else False,
         "unclassified_because": _why_no_grade(row),
+        "unsure_because": row.unsure_because or None,
+        "flagged": row.flagged,
         "area_m2": _area(row),
         "review": row.review,
         "source": row.source,
@@ -166,6 +172,7 @@ def count_buildings(actor: Actor, assessment_id: UUID) -> list[Mapping[str, Any]
     percent = Cast(Floor(Cast(F("score") * 100, FloatField())), IntegerField())
     return list(
         Building.objects.filter(assessment_id=assessment_id)
+        .exclude(review=Building.Review.REPLACED)
         .annotate(percent=percent)
         .values("grade", "review", "source", "percent")
         .annotate(count=Count("pk"))
@@ -206,6 +213,10 @@ def _told(decision: Decision) -> dict[str, Any]:
         "kind": decision.kind,
         "grade": decision.grade,
         "reason": decision.reason,
+        "because": decision.because or None,
+        "shift_m": decision.shift_m,
+        "others": decision.others,
+        "batch": decision.batch,
         "user": decision.user.get_username(),
         "made_at": decision.made_at,
         "on_version": decision.on_version,

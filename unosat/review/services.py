@@ -1,119 +1,130 @@
 """Every decision and every reviewed area: the only changes a Building ever sees."""
 
 import logging
-from dataclasses import dataclass
-from typing import Any
-from uuid import UUID, uuid5
+import math
+from uuid import UUID
 
-from django.contrib.gis.geos import Polygon as StoredPolygon
 from django.db import IntegrityError, transaction
 from shapely.geometry import Polygon
 
-from detection.grades import Grade
 from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
 from unosat.errors import NotFound
 from unosat.ops import events
-from unosat.review import outlines, replay
+from unosat.review import acts, outlines
+from unosat.review.acts import Act, Change, DecisionRequest, On
 from unosat.review.errors import (
     ChangedMeanwhile,
     DecisionIdUsed,
+    IncompleteArea,
     IncompleteDecision,
     NotDone,
-    NothingToUndo,
     UsedForTraining,
 )
-from unosat.review.models import Building, Decision, ReviewedArea
-from unosat.review.replay import History, State, Step
+from unosat.review.models import Building, Decision, NoGradeBecause, ReviewedArea
+from unosat.review.replay import History
+
+__all__ = ["DecisionRequest", "On"]  # what callers build a decision of
 
 log = logging.getLogger(__name__)
 Kind = Decision.Kind
 
 NEEDS_GRADE = {Kind.REGRADE, Kind.ADD}
-MAY_HAVE_GRADE = NEEDS_GRADE | {Kind.REDRAW}
-NEEDS_OUTLINE = {Kind.REDRAW, Kind.ADD}
+MAY_HAVE_GRADE = NEEDS_GRADE | {Kind.REDRAW, Kind.MERGE}
+NEEDS_OUTLINE = {Kind.REDRAW, Kind.ADD, Kind.MERGE}
+NAMES_NO_BUILDING = {Kind.ADD, Kind.SHIFT}
+ALONE_ON_THE_GROUND = {Kind.ADD, Kind.REDRAW, Kind.SPLIT, Kind.MERGE, Kind.SHIFT, Kind.UNDO}
+MOST_PIECES = 20  # of one split, and parts of one merge
+MOST_NAMED = 100  # buildings in one piece of news: who follows asks again for all beyond that
 
-
-@dataclass(frozen=True, slots=True)
-class DecisionRequest:
-    """What somebody decided, as it comes from outside.
-
-    Attributes:
-        id: made by the client; sent twice, it is one decision.
-        kind: one of Decision.Kind.
-        building: uid of the building; None for a building to add.
-        on_version: the building's version that the person looked at; 0 for one to add.
-        grade: for regrade and add; may come with redraw.
-        outline: GeoJSON Polygon, for redraw and add.
-        reason: free text.
-    """
-
-    id: UUID
-    kind: str
-    building: UUID | None = None
-    on_version: int = 0
-    grade: Grade | None = None
-    outline: dict[str, Any] | None = None
-    reason: str = ""
+ACTS = {Kind.ADD: acts.add, Kind.SPLIT: acts.split, Kind.MERGE: acts.merge}
+ACTS |= {Kind.SHIFT: acts.shift, Kind.UNDO: acts.undo}
 
 
 def record_decision(actor: Actor, assessment_id: UUID, wanted: DecisionRequest) -> Building:
-    """Record what a person decided, and rewrite the Building in the same transaction.
+    """Record what a person decided, and rewrite all Buildings it touches in one transaction.
 
     Returns:
-        The building as it stands now; for a decision that was sent before, as it stands now too.
+        The building that stands now (of a split its first piece, of a shift any that was moved);
+        for a decision that was sent before, as it stands now too. ``also_touched`` has the rest.
 
     Raises:
         Forbidden: partners and programs do not decide.
         NotFound: the assessment or building is not the organisation's.
         NotDone: the assessment has no buildings yet.
-        IncompleteDecision: grade or outline is missing, or not of this kind.
-        BadOutline: what was drawn cannot be an outline here.
-        ChangedMeanwhile: the building is at another version; it comes with the error.
+        IncompleteDecision: something is missing, or not of this kind.
+        BadOutline: what was drawn cannot stand here; its subclasses say why.
+        ChangedMeanwhile: a building is at another version; it comes with the error.
+        BuildingReplaced: it was split or merged away.
         NothingToUndo: no decision is left to take back.
+        OthersChanged: what would be taken back touched buildings that have changed since.
         DecisionIdUsed: the id belongs to another decision.
     """
     actor.must_be("analyst", "admin")
     user_id = actor.must_be_a_person()
     row = _reviewable(actor, assessment_id)
-    drawn = _checked(wanted, row)
+    act = Act(row, wanted, _checked(wanted, row), user_id)
     try:
         with transaction.atomic():
             if (earlier := _earlier(row, wanted)) is not None:
                 return earlier
-            if wanted.kind == Kind.ADD:
-                building = _add(row, wanted, drawn, user_id)
-            else:
-                building = _decide(row, wanted, drawn, user_id)
-            events.publish(
-                assessment_selectors.topic(row.pk),
-                "decision",
-                {"building": str(building.uid), "version": building.version},
-            )
-    except IntegrityError:  # the same decision arrived twice at the same moment
+            if wanted.kind in ALONE_ON_THE_GROUND:
+                acts.one_at_a_time(row)
+                if (earlier := _earlier(row, wanted)) is not None:  # came while this one waited
+                    return earlier
+            changes = ACTS.get(Kind(wanted.kind), acts.decide)(act)
+            acts.write(act, changes)
+            _announce(row, changes)
+    except (IntegrityError, ChangedMeanwhile):  # the same decision may have arrived twice at once
         with transaction.atomic():
             earlier = _earlier(row, wanted)
         if earlier is None:
             raise
         return earlier
-    log.info("decision", extra={"building": str(building.uid), "kind": wanted.kind})
+    building = _standing(changes).building
+    log.info(
+        "decision",
+        extra={"building": str(building.uid), "kind": wanted.kind, "buildings": len(changes)},
+    )
     return building
 
 
-def mark_reviewed(actor: Actor, assessment_id: UUID, outline: object) -> ReviewedArea:
-    """Record that somebody has looked at everything inside an outline.
+def also_touched(decision_id: UUID, answered: Building) -> list[Building]:
+    """All other buildings that a decision changed or made, in the order of their uids."""
+    touched = Building.objects.filter(decisions__batch=decision_id).exclude(pk=answered.pk)
+    return list(touched.only("uid", "version").order_by("uid"))
+
+
+def mark_reviewed(
+    actor: Actor, assessment_id: UUID, outline: object, not_assessable: str = ""
+) -> ReviewedArea:
+    """Record that somebody has looked at everything inside an outline, or that nobody can.
+
+    Args:
+        actor: who says so.
+        assessment_id: of which assessment.
+        outline: GeoJSON Polygon.
+        not_assessable: one of ReviewedArea.Because; "" where everything was looked at.
 
     Raises:
         Forbidden, NotFound, NotDone, BadOutline: as for a decision.
+        IncompleteArea: there is no such reason.
     """
     actor.must_be("analyst", "admin")
     user_id = actor.must_be_a_person()
     row = _reviewable(actor, assessment_id)
+    if not_assessable and not_assessable not in ReviewedArea.Because.values:
+        raise IncompleteArea(not_assessable)
     polygon = outlines.reviewed_outline(outline, row.scene)
+    kinds = ReviewedArea.Kind
     with transaction.atomic():
         area = ReviewedArea.objects.create(
-            assessment=row, outline=outlines.stored(polygon), user_id=user_id
+            assessment=row,
+            outline=outlines.stored(polygon),
+            kind=kinds.NOT_ASSESSABLE if not_assessable else kinds.REVIEWED,
+            because=not_assessable,
+            user_id=user_id,
         )
         _announce_area(area)
     return area
@@ -145,9 +156,7 @@ def remove_reviewed_area(actor: Actor, area_id: UUID) -> None:
 
 def history_of(building: Building) -> History:
     """What the building was at every version that still stands, by replaying its decisions."""
-    start = replay.begun_by_model(building.footprint) if building.footprint else ()
-    decisions = building.decisions.order_by("number")
-    return replay.replay(start, (_step(decision) for decision in decisions))
+    return acts.history_of(building, building.decisions.order_by("number"))
 
 
 def _reviewable(actor: Actor, assessment_id: UUID) -> Assessment:
@@ -157,113 +166,78 @@ def _reviewable(actor: Actor, assessment_id: UUID) -> Assessment:
     return row
 
 
-def _checked(wanted: DecisionRequest, row: Assessment) -> Polygon | None:
-    """The outline that came along, once the request is known to be whole."""
-    if wanted.kind not in Kind.values:
-        raise IncompleteDecision(f"kind {wanted.kind}")
-    complete = (
-        (wanted.building is None) == (wanted.kind == Kind.ADD)
-        and (wanted.grade is not None or wanted.kind not in NEEDS_GRADE)
-        and (wanted.grade is None or wanted.kind in MAY_HAVE_GRADE)
-        and (wanted.outline is not None) == (wanted.kind in NEEDS_OUTLINE)
-        and (wanted.kind != Kind.ADD or wanted.on_version == 0)
-    )
-    if not complete:
+def _checked(wanted: DecisionRequest, row: Assessment) -> tuple[Polygon, ...]:
+    """The outlines that came along, once the request is known to be whole."""
+    if wanted.kind not in Kind.values or not _is_whole(wanted):
         raise IncompleteDecision(f"{wanted.kind} of {wanted.building}")
-    if wanted.outline is None:
-        return None
-    return outlines.building_outline(wanted.outline, row.scene)
+    if wanted.area is not None:
+        return (outlines.reviewed_outline(wanted.area, row.scene),)
+    drawn = wanted.outlines if wanted.outline is None else [wanted.outline]
+    return tuple(outlines.building_outline(one, row.scene) for one in drawn)
+
+
+def _is_whole(wanted: DecisionRequest) -> bool:
+    """Whether a decision says all that its kind needs, and nothing else."""
+    kind = wanted.kind
+    return (
+        (wanted.building is None) == (kind in NAMES_NO_BUILDING)
+        and (wanted.grade is not None or kind not in NEEDS_GRADE)
+        and (wanted.grade is None or kind in MAY_HAVE_GRADE)
+        and (wanted.outline is not None) == (kind in NEEDS_OUTLINE)
+        and (wanted.area is not None) == (kind == Kind.SHIFT)
+        and (wanted.shift_m is not None) == (kind == Kind.SHIFT)
+        and all(map(math.isfinite, wanted.shift_m or ()))
+        and (wanted.because in NoGradeBecause.values) == (kind == Kind.UNSURE)
+        and (wanted.because == "" or kind == Kind.UNSURE)
+        and (kind not in NAMES_NO_BUILDING or wanted.on_version == 0)
+        and _has_its_parts(wanted)
+    )
+
+
+def _has_its_parts(wanted: DecisionRequest) -> bool:
+    """Whether a split has its pieces and a merge its other buildings, and nothing else has."""
+    others = {one.building for one in wanted.others}
+    if len(others) != len(wanted.others) or wanted.building in others:
+        return False
+    pieces_fit = 2 <= len(wanted.outlines) <= MOST_PIECES
+    others_fit = 1 <= len(others) < MOST_PIECES
+    return (pieces_fit if wanted.kind == Kind.SPLIT else not wanted.outlines) and (
+        others_fit if wanted.kind == Kind.MERGE else not others
+    )
 
 
 def _earlier(row: Assessment, wanted: DecisionRequest) -> Building | None:
-    """The building of a decision that was sent before."""
+    """The building that stands by a decision that was sent before."""
     decision = Decision.objects.select_related("building").filter(pk=wanted.id).first()
     if decision is None:
         return None
     same_building = wanted.building in {None, decision.building.uid}
     if decision.assessment_id != row.pk or decision.kind != wanted.kind or not same_building:
         raise DecisionIdUsed(f"decision {wanted.id}")
+    if decision.kind == Kind.SPLIT:
+        return Building.objects.get(assessment=row, uid=decision.others[0])
     return decision.building
 
 
-def _add(row: Assessment, wanted: DecisionRequest, drawn: Polygon | None, user_id: int) -> Building:
-    outline = outlines.stored(drawn) if drawn else None
-    (state,) = replay.apply((), Step(wanted.kind, wanted.grade or "", _wkb(outline)))
-    building = Building(
-        assessment=row,
-        organisation_id=row.organisation_id,
-        uid=uuid5(row.pk, str(wanted.id)),
-        source=Building.Source.ANALYST,
-    )
-    _become(building, state, 1, user_id)
-    building.save(force_insert=True)
-    _write(building, wanted, state, outline, user_id)
-    return building
+def _standing(changes: list[Change]) -> Change:
+    """The one to answer with: the first that is not replaced, if there is one."""
+    replaced = Building.Review.REPLACED
+    return next((one for one in changes if one.state.review != replaced), changes[0])
 
 
-def _decide(
-    row: Assessment, wanted: DecisionRequest, drawn: Polygon | None, user_id: int
-) -> Building:
-    building = (
-        Building.objects.select_for_update(of=("self",))
-        .select_related("footprint")
-        .filter(assessment=row, uid=str(wanted.building))
-        .first()
-    )
-    if building is None:
-        raise NotFound(f"building {wanted.building}")
-    if (earlier := _earlier(row, wanted)) is not None:  # came while this one waited for the lock
-        return earlier
-    if building.version != wanted.on_version:
-        raise ChangedMeanwhile(building)
-    history = history_of(building)
-    if wanted.kind == Kind.UNDO and not replay.can_undo(history):
-        raise NothingToUndo(f"building {building.uid}")
-    outline = outlines.stored(drawn) if drawn else None
-    step = Step(wanted.kind, wanted.grade or history[-1].grade, _wkb(outline))
-    state = replay.apply(history, step)[-1]
-    _become(building, state, building.version + 1, user_id)
-    building.save()
-    _write(building, wanted, state, outline, user_id)
-    return building
-
-
-def _become(building: Building, state: State, version: int, user_id: int) -> None:
-    building.outline = outlines.from_wkb(state.outline)
-    building.grade = state.grade
-    building.grade_score = state.grade_score
-    building.review = state.review
-    building.version = version
-    building.updated_by_id = user_id
-
-
-def _write(
-    building: Building,
-    wanted: DecisionRequest,
-    state: State,
-    outline: StoredPolygon | None,
-    user_id: int,
-) -> None:
-    Decision.objects.create(
-        id=wanted.id,
-        assessment_id=building.assessment_id,
-        building=building,
-        number=building.version,
-        on_version=building.version - 1,
-        kind=wanted.kind,
-        grade=state.grade,
-        outline=outline,
-        reason=wanted.reason,
-        user_id=user_id,
-    )
-
-
-def _step(decision: Decision) -> Step:
-    return Step(decision.kind, decision.grade, _wkb(decision.outline))
-
-
-def _wkb(outline: StoredPolygon | None) -> bytes | None:
-    return None if outline is None else bytes(outline.wkb)
+def _announce(row: Assessment, changes: list[Change]) -> None:
+    """Tell who follows: one piece of news for one act, however many buildings it touched."""
+    main = _standing(changes)
+    also = [one.building for one in changes if one is not main]
+    news: dict[str, object] = {
+        "building": str(main.building.uid),
+        "version": main.building.version,
+    }
+    if also:
+        named = also[:MOST_NAMED]
+        news["also"] = [{"uid": str(one.uid), "version": one.version} for one in named]
+        news["more"] = len(also) - len(named)
+    events.publish(assessment_selectors.topic(row.pk), "decision", news)
 
 
 def _announce_area(area: ReviewedArea) -> None:

@@ -19,12 +19,12 @@ WITH tile AS (
     SELECT ST_TileEnvelope(%(z)s, %(x)s, %(y)s) AS envelope,
            ST_Transform(ST_TileEnvelope(%(z)s, %(x)s, %(y)s, margin => %(margin)s), 4326) AS box
 ), buildings AS (
-    SELECT uid::text AS uid, grade, score, grade_score, review, source, version,
+    SELECT uid::text AS uid, grade, score, grade_score, review, source, version, flagged,
            ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
     FROM review_building, tile
-    WHERE assessment_id = %(assessment)s::uuid AND outline && box
+    WHERE assessment_id = %(assessment)s::uuid AND outline && box AND review <> 'replaced'
 ), areas AS (
-    SELECT id::text AS id,
+    SELECT id::text AS id, kind, because,
            ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
     FROM review_reviewedarea, tile
     WHERE assessment_id = %(assessment)s::uuid AND outline && box

@@ -63,8 +63,9 @@ def freeze(
     """Turn an organisation's reviewed areas into a Dataset; equal content is the same Dataset.
 
     Inside a reviewed area, buildings stand as they are now and the rest is background. All else
-    is ignored: what lies outside, what has no pixels, what cannot be judged, and buildings of
-    which more than half lies outside. Of a pair, the image after is what is learned from.
+    is ignored: what lies outside, what has no pixels, what cannot be judged or assessed, and
+    buildings of which more than half lies outside. Of a pair, the image after is what is learned
+    from.
 
     Args:
         organisation_id: whose areas.
@@ -136,7 +137,7 @@ def _buildings(plot: Plot, plan: ScenePlan) -> Iterator[Outline]:
     rows = Building.objects.filter(
         assessment=plot.assessment,
         outline__intersects=GEOSGeometry(memoryview(plot.region.wkb), srid=4326),
-    ).exclude(review=Building.Review.REJECTED)
+    ).exclude(review__in=Building.HIDDEN)
     for row in rows.order_by("uid"):
         outline = to_pixels(flat(row.outline), plan.grid)
         seen = outline.area > 0 and region.intersection(outline).area >= INSIDE_SHARE * outline.area
@@ -144,7 +145,10 @@ def _buildings(plot: Plot, plan: ScenePlan) -> Iterator[Outline]:
 
 
 def _code(row: Building, plan: ScenePlan) -> int:
-    """The grade that stands; a faint guess of the model that nobody looked at is no example."""
+    """The grade that stands; a faint guess of the model that nobody looked at is no example.
+
+    Nor is what a person could not judge: it has no grade, and is neither building nor background.
+    """
     unseen = row.review == Building.Review.UNREVIEWED
     if unseen and row.score is not None and row.score < plan.model.operating_score:
         return IGNORED_GRADE

@@ -39,7 +39,8 @@ class Plot:
     Attributes:
         assessment: with its scene, event and model version.
         cluster: what the areas belong to.
-        region: in EPSG:4326; what nobody has reviewed anew in a later assessment of the scene.
+        region: in EPSG:4326; what can be assessed, and what nobody has reviewed anew in a later
+            assessment of the scene.
     """
 
     assessment: Assessment
@@ -48,10 +49,12 @@ class Plot:
 
 
 def reviewed_areas(organisation_id: UUID) -> QuerySet[ReviewedArea]:
-    """All reviewed areas of an organisation, newest first."""
+    """All areas of an organisation in which everything was looked at, newest first."""
     return (
         ReviewedArea.objects.filter(
-            assessment__organisation_id=organisation_id, assessment__state=Assessment.State.DONE
+            assessment__organisation_id=organisation_id,
+            assessment__state=Assessment.State.DONE,
+            kind=ReviewedArea.Kind.REVIEWED,
         )
         .select_related("assessment__scene__event", "assessment__model_version")
         .order_by("-made_at", "pk")
@@ -69,11 +72,14 @@ def clusters_of(organisation_id: UUID, areas: Iterable[ReviewedArea]) -> list[Cl
 
 
 def plots_of(areas: list[ReviewedArea], clusters: list[Cluster]) -> list[Plot]:
-    """Each piece of reviewed ground once per scene: the newest assessment of it counts."""
+    """Each piece of reviewed ground once per scene: the newest assessment of it counts.
+
+    Ground that cannot be assessed, in whichever assessment somebody said so, teaches nothing.
+    """
     cluster_of = {place.id: cluster for cluster in clusters for place in cluster.places}
     found = []
     for mine in _by_scene(areas):
-        taken: BaseGeometry = Polygon()
+        taken: BaseGeometry = _not_assessable(mine[0].assessment.scene_id)
         for assessment, group in _by_assessment(mine):
             for key in sorted({cluster_of[a.pk].key for a in group}):
                 members = [a for a in group if cluster_of[a.pk].key == key]
@@ -127,14 +133,15 @@ def to_pixels(outline: BaseGeometry, grid: SceneGrid) -> BaseGeometry:
 
 
 def decided_in(organisation_id: UUID, area_ids: Iterable[UUID]) -> QuerySet[Building]:
-    """Buildings that a person decided on and that touch a reviewed area of their assessment."""
+    """Buildings that a person could judge and that touch a reviewed area of their assessment."""
     touching = ReviewedArea.objects.filter(
         pk__in=list(area_ids),
         assessment=OuterRef("assessment"),
         outline__intersects=OuterRef("outline"),
     )
+    reviews = Building.Review
     decided = Building.objects.filter(organisation_id=organisation_id).exclude(
-        review=Building.Review.UNREVIEWED
+        review__in=[reviews.UNREVIEWED, reviews.UNSURE, reviews.REPLACED]
     )
     return decided.filter(Exists(touching))
 
@@ -142,6 +149,14 @@ def decided_in(organisation_id: UUID, area_ids: Iterable[UUID]) -> QuerySet[Buil
 def flat(outline: GEOSGeometry) -> Polygon:
     """A polygon of the database as shapely's."""
     return cast("Polygon", shapely.from_wkb(bytes(outline.wkb)))
+
+
+def _not_assessable(scene_id: UUID) -> BaseGeometry:
+    """Ground of a scene that cannot be assessed: a cloud lies over every assessment of it."""
+    areas = ReviewedArea.objects.filter(
+        assessment__scene_id=scene_id, kind=ReviewedArea.Kind.NOT_ASSESSABLE
+    )
+    return shapely.union_all([flat(outline) for outline in areas.values_list("outline", flat=True)])
 
 
 def _seen_before(organisation_id: UUID) -> list[Place]:

@@ -447,9 +447,10 @@ export interface paths {
         put?: never;
         /**
          * Decide
-         * @description Accept, reject, regrade, redraw or add a building, or undo its last decision.
+         * @description Decide on a building, on several at once, or undo the last decision on one.
          *
-         *     409 ``changed_meanwhile`` with the building as it now stands, if it is not at ``on_version``.
+         *     It is done whole or not at all. 409 ``changed_meanwhile`` with the building as it now stands,
+         *     if one is not at ``on_version``. An undo takes back all that the decision touched.
          */
         post: operations["unosat_review_api_decide"];
         delete?: never;
@@ -467,13 +468,13 @@ export interface paths {
         };
         /**
          * List Reviewed Areas
-         * @description The reviewed areas, oldest first.
+         * @description The reviewed and the not assessable areas, oldest first.
          */
         get: operations["unosat_review_api_list_reviewed_areas"];
         put?: never;
         /**
          * Mark Reviewed
-         * @description Say that everything inside an outline was looked at.
+         * @description Say that everything inside an outline was looked at, or that it cannot be assessed.
          */
         post: operations["unosat_review_api_mark_reviewed"];
         delete?: never;
@@ -536,9 +537,30 @@ export interface paths {
          * @description The buildings as they stand, as a GeoJSON file whose metadata says what it is.
          *
          *     ``only=reviewed`` leaves out what nobody decided on; ``rejected=leave_out`` what was found
-         *     to be no building. Otherwise rejected ones are in it, each with ``"review": "rejected"``.
+         *     to be no building. Otherwise rejected ones are in it, each with ``"review": "rejected"``. What
+         *     was split or merged away is never in it; what took its place names it in ``made_from``.
          */
         get: operations["unosat_exports_api_download"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/not-assessable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Not Assessable
+         * @description The ground that people said cannot be assessed, and why, as a GeoJSON layer of its own.
+         */
+        get: operations["unosat_exports_api_not_assessable"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1231,7 +1253,7 @@ export interface components {
              */
             bbox: string;
             /** Review */
-            review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | null;
+            review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | null;
             /** Min Score */
             min_score?: number | null;
             /**
@@ -1278,7 +1300,7 @@ export interface components {
              * Review
              * @enum {string}
              */
-            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected";
+            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced";
             /**
              * Source
              * @enum {string}
@@ -1319,13 +1341,17 @@ export interface components {
             clipped: boolean;
             /** Unclassified Because */
             unclassified_because: ("near_tie" | "edge" | "nodata" | "cloud") | null;
+            /** Unsure Because */
+            unsure_because: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /** Flagged */
+            flagged: boolean;
             /** Area M2 */
             area_m2: number;
             /**
              * Review
              * @enum {string}
              */
-            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected";
+            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced";
             /**
              * Source
              * @enum {string}
@@ -1350,6 +1376,9 @@ export interface components {
         /**
          * DecisionOut
          * @description One decision; ``number`` is the building's version after it, ``grade`` what then stood.
+         *
+         *     An act on several buildings is one decision of each, with the same ``batch``; ``others`` are
+         *     those that this one was made of, or that took its place.
          */
         DecisionOut: {
             /**
@@ -1363,10 +1392,21 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "undo";
+            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "unsure" | "flag" | "unflag" | "split" | "merge" | "shift" | "undo";
             grade: components["schemas"]["Grade"];
             /** Reason */
             reason: string;
+            /** Because */
+            because: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /** Shift M */
+            shift_m: [
+                number,
+                number
+            ] | null;
+            /** Others */
+            others: string[];
+            /** Batch */
+            batch: string | null;
             /** User */
             user: string;
             /**
@@ -1411,6 +1451,77 @@ export interface components {
             model: string;
         };
         /**
+         * DecidedOut
+         * @description The building that stands after a decision, and all others that it changed or made.
+         */
+        DecidedOut: {
+            /**
+             * Uid
+             * Format: uuid
+             */
+            uid: string;
+            grade: components["schemas"]["Grade"];
+            /** Score */
+            score: number | null;
+            /** Grade Score */
+            grade_score: number | null;
+            /** Probabilities */
+            probabilities: {
+                [key: string]: number;
+            } | null;
+            model_grade: components["schemas"]["Grade"] | null;
+            /** Clipped */
+            clipped: boolean;
+            /** Unclassified Because */
+            unclassified_because: ("near_tie" | "edge" | "nodata" | "cloud") | null;
+            /** Unsure Because */
+            unsure_because: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /** Flagged */
+            flagged: boolean;
+            /** Area M2 */
+            area_m2: number;
+            /**
+             * Review
+             * @enum {string}
+             */
+            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced";
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "model" | "analyst";
+            /** Version */
+            version: number;
+            /** Outline */
+            outline: {
+                [key: string]: unknown;
+            };
+            /** Updated By */
+            updated_by: string | null;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** History */
+            history: components["schemas"]["DecisionOut"][];
+            /** Also */
+            also: components["schemas"]["TouchedOut"][];
+        };
+        /**
+         * TouchedOut
+         * @description Another building that an act changed or made.
+         */
+        TouchedOut: {
+            /**
+             * Uid
+             * Format: uuid
+             */
+            uid: string;
+            /** Version */
+            version: number;
+        };
+        /**
          * Conflict
          * @description Somebody else was faster; ``building`` is how they left it.
          */
@@ -1424,6 +1535,11 @@ export interface components {
         /**
          * DecisionIn
          * @description A decision; ``id`` is made by the client, so that sending it again changes nothing.
+         *
+         *     What a kind needs: regrade a ``grade``; redraw an ``outline``, add both; unsure ``because``;
+         *     split ``outlines``, which together are the building; merge ``others`` and the ``outline`` of
+         *     all, with a ``grade`` where theirs differ; shift no building, but an ``area`` and ``shift_m``,
+         *     metres to the east and north.
          */
         DecisionIn: {
             /**
@@ -1435,7 +1551,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "undo";
+            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "unsure" | "flag" | "unflag" | "split" | "merge" | "shift" | "undo";
             /** Building */
             building?: string | null;
             /**
@@ -1449,14 +1565,50 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             /**
+             * Outlines
+             * @default []
+             */
+            outlines: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Others
+             * @default []
+             */
+            others: components["schemas"]["OnIn"][];
+            /** Area */
+            area?: {
+                [key: string]: unknown;
+            } | null;
+            /** Shift M */
+            shift_m?: [
+                number,
+                number
+            ] | null;
+            /** Because */
+            because?: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /**
              * Reason
              * @default
              */
             reason: string;
         };
         /**
+         * OnIn
+         * @description A building that is merged into another, and the version of it that was looked at.
+         */
+        OnIn: {
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /** On Version */
+            on_version: number;
+        };
+        /**
          * AreaOut
-         * @description A reviewed area, as it was cut to the image.
+         * @description A reviewed or not assessable area, as it was cut to the image.
          */
         AreaOut: {
             /**
@@ -1468,6 +1620,13 @@ export interface components {
             outline: {
                 [key: string]: unknown;
             };
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "reviewed" | "not_assessable";
+            /** Because */
+            because: ("cloud" | "shadow" | "bad_image" | "no_image") | null;
             /** User */
             user: string;
             /**
@@ -1480,13 +1639,23 @@ export interface components {
         };
         /**
          * AreaIn
-         * @description A GeoJSON Polygon inside which everything was looked at.
+         * @description A GeoJSON Polygon inside which everything was looked at, or which cannot be assessed.
+         *
+         *     ``because`` says why it cannot, and only then.
          */
         AreaIn: {
             /** Outline */
             outline: {
                 [key: string]: unknown;
             };
+            /**
+             * Kind
+             * @default reviewed
+             * @enum {string}
+             */
+            kind: "reviewed" | "not_assessable";
+            /** Because */
+            because?: ("cloud" | "shadow" | "bad_image" | "no_image") | null;
         };
         /**
          * PreviewOut
@@ -2180,7 +2349,7 @@ export interface operations {
         parameters: {
             query?: {
                 bbox?: string;
-                review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | null;
+                review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | null;
                 min_score?: number | null;
                 near?: string;
                 cursor?: number;
@@ -2347,7 +2516,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BuildingOut"];
+                    "application/json": components["schemas"]["DecidedOut"];
                 };
             };
             /** @description Conflict */
@@ -2458,6 +2627,26 @@ export interface operations {
                 only?: "all" | "reviewed";
                 rejected?: "include" | "leave_out";
             };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_exports_api_not_assessable: {
+        parameters: {
+            query?: never;
             header?: never;
             path: {
                 assessment_id: string;
