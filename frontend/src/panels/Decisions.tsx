@@ -24,7 +24,7 @@ export function Decisions({ building, session }: DecisionsProps) {
     <div class="actions">
       <div class="pair">
         <ActionButton session={session} name="accept" class="accept">
-          {advance ? "Accept and next" : "Accept"}
+          {advance ? "Accept, next" : "Accept"}
         </ActionButton>
         <ActionButton session={session} name="reject" class="reject" />
       </div>

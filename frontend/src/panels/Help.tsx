@@ -1,5 +1,5 @@
 /** Every action and the key that does it, to read and to change. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import "../styles/workbench.css";
 
 import { ACTIONS, GROUPS, there, type Action } from "../review/actions";
@@ -123,8 +123,9 @@ function Change({ action, session, onDone }: ChangeProps) {
   const { name } = action;
   const row = useRef<HTMLElement | null>(null);
 
-  // Leaving gives the focus back to the button that led here, which is drawn anew.
-  useEffect(() => {
+  // At once, for the next key is meant for it. Leaving gives the focus back to the button that led
+  // here, which is drawn anew.
+  useLayoutEffect(() => {
     row.current = box.current?.closest("li") ?? null;
     box.current?.focus();
     return () => requestAnimationFrame(() => row.current?.querySelector("button")?.focus());
