@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,7 +31,7 @@ WINDOW = ViewportSize(width=1440, height=900)
 PASSWORD = "correct horse"  # noqa: S105 (of nobody outside a test)
 PATIENCE_MS = 30_000
 
-SignIn = Callable[[User], Page]
+SignIn = Callable[..., Page]  # of a user; keywords: what else Playwright knows of a browser
 
 
 @pytest.fixture(scope="session")
@@ -70,13 +71,10 @@ def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignI
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def open_for(user: User) -> Page:
+    def open_for(user: User, **device: Any) -> Page:
+        options: dict[str, Any] = {"viewport": WINDOW, "color_scheme": "dark"} | device
         context = chromium.new_context(
-            viewport=WINDOW,
-            base_url=stack.url,
-            color_scheme="dark",
-            timezone_id="UTC",
-            accept_downloads=True,
+            base_url=stack.url, timezone_id="UTC", accept_downloads=True, **options
         )
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)

@@ -17,6 +17,7 @@ import { Side } from "../panels/Side";
 import { Tools } from "../panels/Tools";
 import { listenToKeys } from "../review/keys";
 import { createSession, type Session } from "../review/session";
+import type { Views } from "../review/workbench";
 import { element, pageData } from "./page";
 
 const page = pageData<AssessmentPage>();
@@ -27,6 +28,7 @@ render(<Legend session={session} />, element("legend"));
 render(<Tools session={session} />, element("tools"));
 render(<Notices session={session} />, element("notices"));
 
+listenToKeys(session);
 let told = false; // by the stream; what was asked for before may arrive after it, and is older then
 listen(page.id, {
   progress(now) {
@@ -85,9 +87,10 @@ async function openMap(session: Session): Promise<void> {
     createPen(map),
   );
   map.on("moveend", () => void session.refreshList());
-  listenToKeys(session, {
-    showBefore(is) {
+  Object.assign(session.desk.views, {
+    blink(is) {
       if (before_scene) map.setLayoutProperty("imagery-before", "visibility", is ? "visible" : "none");
     },
-  });
+    pan: (right_px, down_px) => void map.panBy([right_px, down_px], { duration: 150 }),
+  } satisfies Partial<Views>);
 }

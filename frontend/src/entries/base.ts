@@ -1,11 +1,14 @@
 /** On every page: the styles, htmx, and what forms need besides. */
 import htmx from "htmx.org";
 import "../styles/base.css";
+import { announceChanges } from "./announce";
 
 // The content security policy allows neither inline styles nor eval.
 htmx.config.includeIndicatorStyles = false;
 htmx.config.allowEval = false;
 htmx.config.selfRequestsOnly = true;
+
+announceChanges();
 
 /** A form sent twice by a tired hand is sent once. */
 addEventListener("submit", ({ target }) => {

@@ -1,24 +1,76 @@
 import { readFileSync } from "node:fs";
+import {
+  converter,
+  differenceCiede2000,
+  filterDeficiencyDeuter,
+  filterDeficiencyProt,
+  filterDeficiencyTrit,
+  parse,
+  wcagContrast,
+  type Color,
+} from "culori";
 import { expect, it } from "vitest";
 
-import { ALL_GRADES, GRADES, GRADE_COLOURS, gradeOfKey } from "./grades";
+import {
+  ALL_GRADES,
+  DARK,
+  GRADES,
+  GRADE_COLOURS,
+  GRADE_INK,
+  LIGHT,
+  hatchLines,
+  type Grade,
+} from "./grades";
 
-/** CIE L* of an sRGB colour, 0 (black) to 100 (white). */
-function lightness(hex: string): number {
-  const [r = 0, g = 0, b = 0] = [1, 3, 5].map((at) => {
-    const share = parseInt(hex.slice(at, at + 2), 16) / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  });
-  return 116 * Math.cbrt(0.2126 * r + 0.7152 * g + 0.0722 * b) - 16;
+const SIGHTS: Record<string, (colour: Color) => Color> = {
+  normal: (colour) => colour,
+  protanopia: filterDeficiencyProt(1) as (colour: Color) => Color,
+  deuteranopia: filterDeficiencyDeuter(1) as (colour: Color) => Color,
+  tritanopia: filterDeficiencyTrit(1) as (colour: Color) => Color,
+};
+const apart = differenceCiede2000();
+
+function seen(grade: Grade, sight: string): Color {
+  const colour = parse(GRADE_COLOURS[grade]);
+  if (!colour) throw new Error(`${GRADE_COLOURS[grade]} is no colour`);
+  return SIGHTS[sight]!(colour);
 }
 
-it("grades get darker with damage, by enough to be told apart without any colour", () => {
-  const steps = GRADES.map((grade) => lightness(GRADE_COLOURS[grade]));
+const lightness = (colour: Color): number => converter("lab65")(colour).l;
 
-  expect(steps.map(Math.round)).toEqual([95, 73, 47, 19]);
-  for (const [i, step] of steps.slice(1).entries()) {
-    expect((steps[i] ?? 0) - step).toBeGreaterThan(15);
+it.each(Object.keys(SIGHTS))("grades darken with damage, and neighbours are told apart: %s", (sight) => {
+  for (const [place, grade] of GRADES.slice(1).entries()) {
+    const [lesser, worse] = [seen(GRADES[place]!, sight), seen(grade, sight)];
+    expect(apart(lesser, worse)).toBeGreaterThanOrEqual(15);
+    expect(lightness(lesser) - lightness(worse)).toBeGreaterThan(15);
   }
+});
+
+it.each(Object.keys(SIGHTS))("what is unclassified looks like no grade: %s", (sight) => {
+  for (const grade of GRADES) {
+    expect(apart(seen("unclassified", sight), seen(grade, sight))).toBeGreaterThanOrEqual(15);
+  }
+});
+
+it("a digit or a hatch is legible on its grade's colour", () => {
+  for (const grade of ALL_GRADES) {
+    expect(wcagContrast(GRADE_INK[grade], GRADE_COLOURS[grade])).toBeGreaterThanOrEqual(4.5);
+  }
+});
+
+it("one of the two casings stands out 3 to 1 on ground of any brightness", () => {
+  for (let grey = 0; grey <= 255; grey++) {
+    const ground = { mode: "rgb" as const, r: grey / 255, g: grey / 255, b: grey / 255 };
+    const best = Math.max(wcagContrast(DARK, ground), wcagContrast(LIGHT, ground));
+    expect(best).toBeGreaterThanOrEqual(3);
+  }
+});
+
+it("the more damage, the more ink there is in the hatch, and no two are alike", () => {
+  const ink = (grade: Grade): number => hatchLines(grade, 16).length;
+
+  expect(GRADES.map(ink)).toEqual([...GRADES.map(ink)].sort((a, b) => a - b));
+  expect(new Set(ALL_GRADES.map((grade) => JSON.stringify(hatchLines(grade, 16)))).size).toBe(5);
 });
 
 it("the legend and the map use the same colours", () => {
@@ -27,9 +79,4 @@ it("the legend and the map use the same colours", () => {
   for (const grade of ALL_GRADES) {
     expect(css).toContain(`--${grade.replace("_", "-")}: ${GRADE_COLOURS[grade]};`);
   }
-});
-
-it("keys 0 to 3 are the grades, and nothing else is", () => {
-  expect(["0", "1", "2", "3"].map(gradeOfKey)).toEqual([...GRADES]);
-  expect([gradeOfKey("4"), gradeOfKey("?")]).toEqual([undefined, undefined]);
 });

@@ -15,18 +15,31 @@ export const GRADE_NAMES: Record<Grade, string> = {
 };
 
 /**
- * Lightness falls as damage rises (CIE L* 95, 73, 47, 19), so that the order survives every
- * common form of colour blindness and a print in grey. Badges with the key's digit say it again.
+ * Lightness falls as damage rises (CIE L* 96, 70, 43, 14), and neighbours lie at least 15 apart
+ * (CIEDE2000) to every common form of colour blindness; grades.test.ts measures it. Digits and
+ * hatches say it again. `base.css` has the same values for pages without a script.
  */
 export const GRADE_COLOURS: Record<Grade, string> = {
-  no_damage: "#fcf3a6",
-  minor_damage: "#f8a13f",
-  major_damage: "#c93b56",
-  destroyed: "#4a0c6b",
+  no_damage: "#fff6b3",
+  minor_damage: "#f0902f",
+  major_damage: "#c02f55",
+  destroyed: "#3d0a5c",
   unclassified: "#9aa4b1",
 };
 
-/** The key that chooses a grade, also the digit in its badge. */
+export const DARK = "#10151c";
+export const LIGHT = "#ffffff";
+
+/** What is legible on a grade's colour. */
+export const GRADE_INK: Record<Grade, string> = {
+  no_damage: DARK,
+  minor_damage: DARK,
+  major_damage: LIGHT,
+  destroyed: LIGHT,
+  unclassified: DARK,
+};
+
+/** The digit in a grade's badge, and the key that chooses it unless a person has set another. */
 export const GRADE_KEYS: Record<Grade, string> = {
   no_damage: "0",
   minor_damage: "1",
@@ -35,7 +48,26 @@ export const GRADE_KEYS: Record<Grade, string> = {
   unclassified: "?",
 };
 
-/** The grade that a key on the keyboard stands for, if any. */
-export function gradeOfKey(key: string): ModelGrade | undefined {
-  return GRADES.find((grade) => GRADE_KEYS[grade] === key);
+/** The more damage, the more ink: strokes lean right, left or lie flat, `gaps` to a tile's side. */
+const HATCHES: Record<Grade, { readonly strokes: string; readonly gaps: number }> = {
+  no_damage: { strokes: "", gaps: 1 },
+  minor_damage: { strokes: "/", gaps: 1 },
+  major_damage: { strokes: "/\\", gaps: 1 },
+  destroyed: { strokes: "/\\", gaps: 2 },
+  unclassified: { strokes: "-", gaps: 2 },
+};
+
+export type Line = readonly [x1: number, y1: number, x2: number, y2: number];
+
+/** The hatch of a grade within a square tile of this side; tiles fit together without a seam. */
+export function hatchLines(grade: Grade, side: number): Line[] {
+  const { strokes, gaps } = HATCHES[grade];
+  const step = side / gaps;
+  const lines: Line[] = [];
+  for (let at = 0; at <= 2 * side; at += step) {
+    if (strokes.includes("/")) lines.push([at, 0, at - side, side]);
+    if (strokes.includes("\\")) lines.push([side - at, 0, 2 * side - at, side]);
+    if (strokes.includes("-") && at < side) lines.push([0, at + step / 2, side, at + step / 2]);
+  }
+  return lines;
 }

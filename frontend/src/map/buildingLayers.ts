@@ -11,12 +11,14 @@ import type {
 } from "maplibre-gl";
 
 import type { Building } from "../api/types";
-import { ALL_GRADES, GRADE_COLOURS } from "../geo/grades";
-import { addBadges } from "./badges";
+import { ALL_GRADES, DARK, GRADE_COLOURS, LIGHT } from "../geo/grades";
+import { isFlagged } from "../review/workbench";
+import { addGradeImages } from "./badges";
 
 const TILES = "buildings";
 const CHANGED = "changed";
-const BADGES_FROM_ZOOM = 16;
+const GLYPHS_FROM_ZOOM = 16; // farther out, badges and hatches would hide the houses
+const HATCH_SHARE = 1.5; // of the fill's opacity: strokes cover little
 
 export interface View {
   minScore: number;
@@ -44,11 +46,37 @@ const byGrade = [
   GRADE_COLOURS.unclassified,
 ] as unknown as ExpressionSpecification;
 
-const badge = [
+const REVIEW: ExpressionSpecification = ["get", "review"];
+
+/** See `Look` in badges.ts. */
+const look: ExpressionSpecification = [
+  "match",
+  REVIEW,
+  ["unreviewed", "unsure", "rejected"],
+  ["case", ["==", REVIEW, "unreviewed"], "open", REVIEW],
+  "reviewed",
+];
+
+const badge: ExpressionSpecification = [
   "concat",
   "badge-",
   ["get", "grade"],
-  ["case", ["==", ["get", "review"], "unreviewed"], "-open", "-reviewed"],
+  "-",
+  look,
+  ["case", ["boolean", ["get", "flagged"], false], "-flagged", ""],
+];
+
+const hatch: ExpressionSpecification = ["concat", "hatch-", ["get", "grade"]];
+
+/** What nobody is sure of has a dashed outline, what is no building a dotted one. */
+const dashes = [
+  "match",
+  REVIEW,
+  "unsure",
+  ["literal", [2, 1.2]],
+  "rejected",
+  ["literal", [0.6, 1]],
+  ["literal", [1, 0]],
 ] as unknown as ExpressionSpecification;
 
 const state = (name: string): ExpressionSpecification => [
@@ -89,8 +117,9 @@ function filterFor({ minScore, showRejected }: View): FilterSpecification {
     ["!=", ["get", "review"], "unreviewed"],
     [">=", ["coalesce", ["get", "score"], 1], minScore],
   ];
-  const filter = showRejected ? shown : ["all", ["!=", ["get", "review"], "rejected"], shown];
-  return filter as FilterSpecification;
+  // What was split or merged away lives on in its history alone.
+  const gone = showRejected ? ["replaced"] : ["replaced", "rejected"];
+  return ["all", ["!", ["in", REVIEW, ["literal", gone]]], shown] as unknown as FilterSpecification;
 }
 
 /** Add everything to a loaded map. `onPick` hears which building was clicked, or null beside all. */
@@ -109,7 +138,7 @@ export function addBuildingLayers(
     `${location.origin}/api/v1/tiles/assessments/${assessment}/{z}/{x}/{y}.mvt?round=${++round}-${Date.now()}`,
   ];
 
-  addBadges(map);
+  addGradeImages(map);
   map.addSource(TILES, { type: "vector", tiles: tiles(), promoteId: "uid", maxzoom: 20 });
   map.addSource(CHANGED, { type: "geojson", data: collection([]), promoteId: "uid" });
   const layers = [...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
@@ -166,11 +195,11 @@ export function addBuildingLayers(
     look(view) {
       for (const layer of layers) map.setFilter(layer, filterFor(view));
       for (const source of [TILES, CHANGED]) {
-        map.setPaintProperty(
-          `${source}-fill`,
-          "fill-opacity",
-          unlessHidden(unlessRejected(view.opacity, 0)),
-        );
+        const opacities = { fill: view.opacity, hatch: Math.min(1, HATCH_SHARE * view.opacity) };
+        for (const [part, opacity] of Object.entries(opacities)) {
+          const drawn = unlessHidden(unlessRejected(opacity, 0));
+          map.setPaintProperty(`${source}-${part}`, "fill-opacity", drawn);
+        }
       }
     },
     reload() {
@@ -183,7 +212,10 @@ export function addBuildingLayers(
   };
 }
 
-/** Fill, a dark and a light casing that stand out on any imagery, the coloured line, the badge. */
+/**
+ * Fill, hatch, a dark and a light casing of which one stands out on any imagery, the coloured
+ * line, the badge.
+ */
 function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | null): string[] {
   const from = { source, ...(sourceLayer === null ? {} : { "source-layer": sourceLayer }) };
   const line = (
@@ -191,6 +223,7 @@ function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | nul
     color: string | ExpressionSpecification,
     width: ExpressionSpecification,
     opacity: ExpressionSpecification,
+    dash?: ExpressionSpecification,
   ): string => {
     const id = `${source}-${part}`;
     map.addLayer({
@@ -198,7 +231,12 @@ function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | nul
       type: "line",
       ...from,
       layout: { "line-join": "round" },
-      paint: { "line-color": color, "line-width": width, "line-opacity": unlessHidden(opacity) },
+      paint: {
+        "line-color": color,
+        "line-width": width,
+        "line-opacity": unlessHidden(opacity),
+        ...(dash ? { "line-dasharray": dash } : {}),
+      },
     });
     return id;
   };
@@ -208,30 +246,42 @@ function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | nul
     ...from,
     paint: { "fill-color": byGrade, "fill-opacity": 0.3 },
   });
+  map.addLayer({
+    id: `${source}-hatch`,
+    type: "fill",
+    ...from,
+    minzoom: GLYPHS_FROM_ZOOM,
+    paint: { "fill-pattern": hatch, "fill-opacity": 0.3 * HATCH_SHARE },
+  });
   const outlines = [
     line("picked", "#22d3ee", byZoom(7, 14), ["case", state("selected"), 1, 0]),
-    line("dark", "#10151c", byZoom(2, 5), unlessRejected(0.9, 0.25)),
-    line("light", "#ffffff", byZoom(1.4, 3.6), unlessRejected(0.95, 0.35)),
-    line("grade", byGrade, byZoom(1, 2.4), unlessRejected(1, 0)),
+    line("dark", DARK, byZoom(2.6, 6.4), unlessRejected(1, 0.8)),
+    line("light", LIGHT, byZoom(1.8, 4.4), unlessRejected(1, 0.8), dashes),
+    line("grade", byGrade, byZoom(0.9, 2.2), unlessRejected(1, 0), dashes),
   ];
   map.addLayer({
     id: `${source}-badge`,
     type: "symbol",
     ...from,
-    minzoom: BADGES_FROM_ZOOM,
+    minzoom: GLYPHS_FROM_ZOOM,
     layout: { "icon-image": badge, "icon-size": 0.85, "icon-padding": 0 },
-    paint: { "icon-opacity": unlessHidden(unlessRejected(1, 0)) },
+    paint: { "icon-opacity": unlessHidden(1) },
   });
-  return [`${source}-fill`, ...outlines, `${source}-badge`];
+  return [`${source}-fill`, `${source}-hatch`, ...outlines, `${source}-badge`];
 }
 
 function collection(buildings: readonly Building[]): GeoJSON.FeatureCollection {
   return {
     type: "FeatureCollection",
-    features: buildings.map(({ uid, outline, grade, score, review, source, version }) => ({
-      type: "Feature",
-      geometry: outline,
-      properties: { uid, grade, review, source, version, ...(score === null ? {} : { score }) },
-    })),
+    features: buildings.map((building) => {
+      const { uid, outline, grade, score, review, source, version } = building;
+      const flagged = isFlagged(building);
+      const known = { uid, grade, review, source, version, flagged };
+      return {
+        type: "Feature",
+        geometry: outline,
+        properties: { ...known, ...(score === null ? {} : { score }) },
+      };
+    }),
   };
 }

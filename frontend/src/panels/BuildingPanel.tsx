@@ -3,11 +3,13 @@ import { useEffect, useRef } from "preact/hooks";
 
 import type { Building, PastDecision } from "../api/types";
 import { area, percent, when } from "../geo/format";
-import { GRADES, GRADE_KEYS, GRADE_NAMES } from "../geo/grades";
+import { GRADES, GRADE_NAMES } from "../geo/grades";
 import { KIND_NAMES, REVIEW_NAMES } from "../review/decisions";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
-import { GradeMark, GradeName, Key } from "./parts";
+import { isFlagged } from "../review/workbench";
+import { Decisions } from "./Decisions";
+import { ActionButton, GradeName, Swatch } from "./parts";
 import { Why } from "./Why";
 
 export function BuildingPanel({ session }: { session: Session }) {
@@ -32,9 +34,7 @@ function Hint({ none, session }: { none: boolean; session: Session }) {
     <div class="empty">
       <h2>Pick a building</h2>
       <p>Click one on the map, or let the nearest one that nobody has looked at come to you.</p>
-      <button type="button" class="primary" onClick={() => void session.next()}>
-        Next building <Key>N</Key>
-      </button>
+      <ActionButton session={session} name="next" class="primary" />
     </div>
   );
 }
@@ -47,11 +47,14 @@ interface DetailsProps {
 
 function Details({ building, opening, session }: DetailsProps) {
   const heading = useRef<HTMLHeadingElement>(null);
-  // A key press must not land on the button that was clicked for the building before this one.
+  const { asking } = useStore(session.desk.store);
+  // A key press must not land on the button that was clicked for the building before this one, nor
+  // get lost with a question that has been answered.
   useEffect(() => {
+    if (asking) return;
     heading.current?.focus({ preventScroll: true });
     heading.current?.closest("aside")?.scrollTo({ top: 0 });
-  }, [building.uid]);
+  }, [building.uid, asking]);
   return (
     <article
       class="building"
@@ -63,8 +66,11 @@ function Details({ building, opening, session }: DetailsProps) {
       <h2 ref={heading} tabIndex={-1}>
         <GradeName grade={building.grade} />
       </h2>
-      <p class={`review review-${building.review}`}>{REVIEW_NAMES[building.review]}</p>
-      {session.page.can_review && <Actions building={building} session={session} />}
+      <p class={`review review-${building.review}`}>
+        {REVIEW_NAMES[building.review]}
+        {isFlagged(building) && <b class="flagged"> ⚑ Flagged for a second look</b>}
+      </p>
+      {session.page.can_review && <Decisions building={building} session={session} />}
       <Facts building={building} />
       {building.probabilities && <Probabilities building={building} />}
       {building.source === "model" && (
@@ -72,40 +78,6 @@ function Details({ building, opening, session }: DetailsProps) {
       )}
       <History history={building.history} />
     </article>
-  );
-}
-
-function Actions({ building, session }: { building: Building; session: Session }) {
-  const regrade = (grade: (typeof GRADES)[number]) => () => session.decide("regrade", grade);
-  return (
-    <div class="actions">
-      <div class="pair">
-        <button type="button" class="accept" onClick={() => session.decide("accept")}>
-          Accept <Key>Space</Key>
-        </button>
-        <button type="button" class="reject" onClick={() => session.decide("reject")}>
-          No building <Key>X</Key>
-        </button>
-      </div>
-      <fieldset class="grades">
-        <legend>Change the grade</legend>
-        {GRADES.map((grade) => (
-          <button
-            type="button"
-            key={grade}
-            name={grade}
-            aria-pressed={building.grade === grade}
-            onClick={regrade(grade)}
-          >
-            <GradeMark grade={grade} />
-            {GRADE_NAMES[grade]}
-          </button>
-        ))}
-      </fieldset>
-      <button type="button" onClick={() => session.redraw()}>
-        Redraw the outline <Key>E</Key>
-      </button>
-    </div>
   );
 }
 
@@ -159,7 +131,7 @@ function Probabilities({ building }: { building: Building }) {
           return (
             <li key={grade}>
               <span>
-                {GRADE_KEYS[grade]} {GRADE_NAMES[grade]}
+                <Swatch grade={grade} /> {GRADE_NAMES[grade]}
               </span>
               <span class="share">
                 <span class={`grade-${grade}`} style={{ width: `${share * 100}%` }} />

@@ -4,7 +4,7 @@ import { count, percent } from "../geo/format";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import { tally } from "../review/tally";
-import { GradeMark } from "./parts";
+import { GradeMark, Swatch } from "./parts";
 
 /** On narrower windows the legend would hide the map; as in map.css. */
 const NARROW_PX = 960;
@@ -24,6 +24,7 @@ export function Legend({ session }: { session: Session }) {
         {grades.map((grade) => (
           <li key={grade}>
             <GradeMark grade={grade} />
+            <Swatch grade={grade} />
             <span>{GRADE_NAMES[grade]}</span>
             <b data-count={grade}>{total ? total.byGrade[grade].toLocaleString("en") : "–"}</b>
           </li>
@@ -35,6 +36,7 @@ export function Legend({ session }: { session: Session }) {
           </li>
         )}
       </ul>
+      <Marks />
       <label class="slider">
         <span>
           Score at least <output>{minPercent} %</output>
@@ -76,6 +78,31 @@ export function Legend({ session }: { session: Session }) {
           {total.hidden > 0 && `; ${total.hidden.toLocaleString("en")} below the score`}
         </p>
       )}
+    </details>
+  );
+}
+
+const MARKS = {
+  solid: "Nobody has looked yet",
+  ticked: "Decided: white rim and tick",
+  dashed: "Cannot be told: dashed, three dots",
+  dotted: "No building: dotted, crossed out",
+  pennant: "Flagged for a second look: pennant",
+} as const;
+
+/** How far the review is, told by form as on the map. */
+function Marks() {
+  return (
+    <details class="marks">
+      <summary>Marks on the map</summary>
+      <ul>
+        {Object.entries(MARKS).map(([form, words]) => (
+          <li key={form}>
+            <span class={`mark mark-${form}`} aria-hidden="true" />
+            <span>{words}</span>
+          </li>
+        ))}
+      </ul>
     </details>
   );
 }

@@ -52,6 +52,9 @@ function Running({ progress, session }: { progress: Assessment; session: Session
   const known = tiles_total > 0;
   return (
     <section class="progress" data-state={progress.state}>
+      <p class="unseen" role="status">
+        {STATE_NAMES[progress.state]}
+      </p>
       <h2>
         {STATE_NAMES[progress.state]}
         {progress.urgent && <span class="urgent"> Urgent</span>}

@@ -9,7 +9,7 @@ import type { Review } from "../api/types";
 import { BuildingPanel } from "./BuildingPanel";
 import { DrawingCard } from "./DrawingCard";
 import { Images } from "./Images";
-import { GradeMark, Key } from "./parts";
+import { ActionButton, GradeMark } from "./parts";
 import { Progress } from "./Progress";
 
 export function Side({ session }: { session: Session }) {
@@ -116,18 +116,9 @@ function Habits({ session }: { session: Session }) {
         />
         After a decision, go to the next building
       </label>
-      <dl class="keys">
-        <dt><Key>Space</Key> <Key>Enter</Key></dt><dd>accept</dd>
-        <dt><Key>X</Key></dt><dd>no building: reject</dd>
-        <dt><Key>0</Key>–<Key>3</Key></dt><dd>change the grade</dd>
-        <dt><Key>N</Key></dt><dd>next building</dd>
-        <dt><Key>E</Key></dt><dd>redraw the outline</dd>
-        <dt><Key>A</Key></dt><dd>add a building</dd>
-        <dt><Key>M</Key></dt><dd>mark a reviewed area</dd>
-        <dt><Key>Ctrl Z</Key></dt><dd>undo</dd>
-        <dt><Key>B</Key></dt><dd>hold: the image before, if there is one</dd>
-        <dt><Key>Esc</Key></dt><dd>stop drawing, let go</dd>
-      </dl>
+      <ActionButton session={session} name="help">
+        All keys, and change them
+      </ActionButton>
     </details>
   );
 }

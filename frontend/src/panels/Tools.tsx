@@ -1,25 +1,34 @@
 /** Above the map: what can be done besides deciding on the picked building. */
+import { actionNamed, there, type ActionName } from "../review/actions";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
-import { Key } from "./parts";
+import { Help } from "./Help";
+import { ActionButton } from "./parts";
+
+const ALWAYS: readonly ActionName[] = ["previous", "next", "add", "markArea", "undo", "redo"];
+const SELDOM: readonly ActionName[] = ["notAssessable", "shift", "table", "goTo"];
 
 export function Tools({ session }: { session: Session }) {
   const { drawing, progress } = useStore(session.store);
-  if (!session.page.can_review || progress?.state !== "done" || drawing) return null;
+  const ready = progress?.state === "done" && !drawing;
+  const seldom = SELDOM.filter((name) => there(actionNamed(name), session));
   return (
-    <div class="toolbar" role="toolbar" aria-label="Review tools">
-      <button type="button" onClick={() => void session.next()}>
-        Next building <Key>N</Key>
-      </button>
-      <button type="button" onClick={() => session.add()}>
-        Add a building <Key>A</Key>
-      </button>
-      <button type="button" onClick={() => session.markArea()}>
-        Mark a reviewed area <Key>M</Key>
-      </button>
-      <button type="button" onClick={() => void session.undo()}>
-        Undo <Key>Ctrl Z</Key>
-      </button>
+    <div class="toolbar" role="group" aria-label="Review tools">
+      {ready && ALWAYS.map((name) => <ActionButton key={name} session={session} name={name} />)}
+      {ready && seldom.length > 0 && (
+        <details class="more">
+          <summary>More</summary>
+          <div class="card">
+            {seldom.map((name) => (
+              <ActionButton key={name} session={session} name={name} />
+            ))}
+          </div>
+        </details>
+      )}
+      <ActionButton session={session} name="help">
+        Help
+      </ActionButton>
+      <Help session={session} />
     </div>
   );
 }

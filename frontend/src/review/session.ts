@@ -10,6 +10,7 @@ import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { createAreas } from "./areas";
 import { KIND_NAMES, foretell } from "./decisions";
 import { createDrawing } from "./drawing";
+import { createDesk } from "./desk";
 import { createJob } from "./job";
 import { createLists } from "./lists";
 import { createOutbox, type Answer, type Waiting } from "./outbox";
@@ -247,6 +248,7 @@ export function createSession(page: AssessmentPage) {
   return {
     store,
     page,
+    desk: createDesk(page.user),
     /** Give the session its map; until then it only follows the progress. */
     see(theSight: Sight, thePen: DrawingTool): void {
       sight = theSight;

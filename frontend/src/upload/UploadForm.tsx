@@ -122,7 +122,10 @@ export function UploadForm({ event, date }: { event: string; date: string }) {
           {file ? ` ${bytes(file.size)}` : ""}
         </button>
       </form>
-      <div aria-live="polite">
+      <p class="unseen" role="status">
+        {spoken(stage)}
+      </p>
+      <div>
         {stage.is === "sending" && (
           <SendingBar stage={stage} onPause={pause} onResume={resume} onDrop={drop} />
         )}
@@ -134,6 +137,15 @@ export function UploadForm({ event, date }: { event: string; date: string }) {
       </div>
     </div>
   );
+}
+
+/** Said once per turn of events: a number that grows would be read on and on. */
+function spoken(stage: Stage): string {
+  if (stage.is === "choosing") return "";
+  if (stage.is === "checking") return "It has arrived and is being checked.";
+  if (stage.is === "ready") return "Ready: the image passed every check.";
+  if (stage.is === "refused") return ""; // an alert
+  return stage.trouble || (stage.paused ? "Paused." : "Uploading.");
 }
 
 function Left({ uploads }: { uploads: PreviousUpload[] }) {

@@ -1,0 +1,53 @@
+/**
+ * What actions work on: a session, and what other parts of the page offer besides. Whatever of it
+ * is not there is not offered either: no key, no button, no line in the help.
+ */
+import type { Building } from "../api/types";
+import type { Session } from "./session";
+
+export const REASONS = ["cloud", "shadow", "hidden", "bad_image", "no_before", "other"] as const;
+/** Why nobody can tell how a building is. */
+export type Because = (typeof REASONS)[number];
+
+export const REASON_NAMES: Record<Because, string> = {
+  cloud: "Cloud or haze",
+  shadow: "Shadow",
+  hidden: "Hidden by trees or another building",
+  bad_image: "The image is too bad",
+  no_before: "No image before to compare with",
+  other: "Something else",
+};
+
+/** What a session may offer besides what every session does. */
+export interface Offers {
+  unsure(because: Because, note?: string): void;
+  flag(note?: string): void;
+  unflag(): void;
+  previous(): void;
+  split(): void;
+  merge(): void;
+  square(): void;
+  /** Move the outline, or its chosen corner, by pixels of the screen: right, down. */
+  nudge(right_px: number, down_px: number): void;
+  shift(): void;
+  notAssessable(): void;
+  redo(): void;
+  openTable(): void;
+}
+
+/** What can be done with the view alone. */
+export interface Views {
+  /** The image before, for as long as it is on. */
+  blink(on: boolean): void;
+  swipe(): void;
+  sideBySide(): void;
+  goTo(): void;
+  /** Move the map by pixels of the screen: right, down. */
+  pan(right_px: number, down_px: number): void;
+}
+
+export type Workbench = Session & Partial<Offers>;
+
+/** Whether somebody asked for a second look. */
+export const isFlagged = (building: Building): boolean =>
+  (building as { flagged?: boolean }).flagged === true;
