@@ -17,6 +17,7 @@ from unosat.assessments.models import Assessment
 from unosat.exports.errors import NothingToExport
 from unosat.review.models import Building, ReviewedArea
 from unosat.review.selectors import feature
+from unosat.teams import overview
 
 ROWS_AT_ONCE = 2000
 
@@ -109,6 +110,7 @@ def _metadata(row: Assessment, choice: Choice) -> dict[str, Any]:
     return (
         told
         | _before(row)
+        | overview.exported(row.pk)
         | {
             "assessment": str(row.pk),
             "event": row.scene.event.name,
