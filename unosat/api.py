@@ -14,6 +14,7 @@ from unosat.errors import BadRequest, NotFound, RefusedError
 from unosat.exports.api import router as exports
 from unosat.review.api import router as review
 from unosat.scenes.api import router as scenes
+from unosat.teams.api import router as teams
 from unosat.training.api import router as training
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ api = NinjaAPI(
     auth=KeyOrSession(),  # deny by default
     urls_namespace="api-1",
 )
-for router in (scenes, assessments, review, exports, training):
+for router in (scenes, assessments, review, exports, training, teams):
     api.add_router("", router)
 
 

@@ -6,6 +6,7 @@ from unosat.accounts import pages as accounts
 from unosat.assessments import pages as assessments
 from unosat.ops import pages as ops
 from unosat.scenes import pages as scenes
+from unosat.teams import pages as teams
 from unosat.training import pages as training
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -23,6 +24,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("scenes/<uuid:scene_id>/analyse/", assessments.analyse, name="analyse"),
     path("assessments/", assessments.all_assessments, name="assessments"),
     path("assessments/<uuid:assessment_id>/", assessments.assessment, name="assessment"),
+    path("assessments/<uuid:assessment_id>/team/", teams.team, name="team"),
+    path("assessments/<uuid:assessment_id>/team/now/", teams.team_now, name="team_now"),
+    path("assessments/<uuid:assessment_id>/team/plan/", teams.set_plan, name="team_plan"),
+    path(
+        "assessments/<uuid:assessment_id>/team/controls/", teams.add_control, name="team_controls"
+    ),
+    path("assessments/<uuid:assessment_id>/second-looks/", teams.looks, name="second_looks"),
+    path("assessments/<uuid:assessment_id>/disagreements/", teams.settling, name="disagreements"),
+    path("controls/<uuid:control_id>/remove/", teams.remove_control, name="remove_control"),
     path("training/", training.training, name="training"),
     path("training/retrain/", training.retrain, name="retrain"),
     path("training/runs/<uuid:run_id>/", training.training_run, name="training_run"),

@@ -167,6 +167,7 @@ INSTALLED_APPS = [
     "unosat.review",
     "unosat.exports",
     "unosat.training",
+    "unosat.teams",
     "unosat.ops",
 ]
 MIDDLEWARE = [

@@ -18,6 +18,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.test.client import MULTIPART_CONTENT
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from tests.unosat.makers import make_actor, make_done_assessment, make_organisation, make_user, ring
 from unosat.accounts import services as account_services
@@ -26,6 +27,7 @@ from unosat.ops.models import Outbox
 from unosat.review.models import ReviewedArea
 from unosat.scenes import fetches, uploads
 from unosat.scenes.models import Fetch, Scene
+from unosat.teams.models import ControlBuilding, SecondLook, SecondLookPlan, TeamArea
 from unosat.training.models import ModelVersion, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +51,21 @@ BODIES: dict[str, dict[str, Any]] = {
         "on_version": 0,
     },
     "assessments/<uuidstr:assessment_id>/reviewed-areas": {"outline": ring(33, 35, 34, 36)},
+    "assessments/<uuidstr:assessment_id>/team-areas": {"outline": ring(33, 35, 34, 36)},
+    "assessments/<uuidstr:assessment_id>/team-areas/split": {"columns": 2, "rows": 2},
+    "team-areas/<uuidstr:team_area_id>/assign": {"member": None},
+    "assessments/<uuidstr:assessment_id>/second-look-plan": {"share_percent": 20},
+    "assessments/<uuidstr:assessment_id>/second-looks": {"count": 1},
+    "second-looks/<uuidstr:look_id>/answer": {"answer": "destroyed"},
+    "second-looks/<uuidstr:look_id>/adjudication": {
+        "id": str(uuid4()),
+        "answer": "destroyed",
+        "on_version": 0,
+    },
+    "assessments/<uuidstr:assessment_id>/controls": {
+        "building": str(uuid4()),
+        "answer": "destroyed",
+    },
 }
 
 
@@ -115,6 +132,15 @@ def victim() -> Victim:
         admin, length=10, filename="a.tif",
         metadata={"event": str(row.scene.event_id), "phase": "after"},
     )  # fmt: skip
+    team_area = TeamArea.objects.create(
+        assessment=row, number=1, label="A1", outline=building.outline, rectangular=True
+    )
+    control = ControlBuilding.objects.create(
+        building=building, answer="destroyed", source="marked", set_by=owner
+    )
+    look = SecondLook.objects.create(
+        assessment=row, building=building, because="share", user=owner, lease_until=timezone.now()
+    )
     about = {"event": str(row.scene.event_id), "phase": "after"}
     fetch = fetches.begin(admin, url="https://images.example/a.tif", metadata=about)
     ids = {
@@ -128,8 +154,12 @@ def victim() -> Victim:
         "key_id": str(key.pk),
         "upload_id": str(upload.pk),
         "fetch_id": str(fetch.pk),
+        "team_area_id": str(team_area.pk),
+        "control_id": str(control.pk),
+        "look_id": str(look.pk),
+        "when": "after",
     }
-    return Victim(ids, frozenset(ids.values()) | {row.scene.event.name, theirs.name})
+    return Victim(ids, frozenset(ids.values()) - {"after"} | {row.scene.event.name, theirs.name})
 
 
 @pytest.fixture(params=["session", "key"])
@@ -245,5 +275,9 @@ def _everything() -> list[object]:
         list(TrainingRun.objects.order_by("pk").values()),
         list(ModelVersion.objects.order_by("pk").values()),
         list(ReviewedArea.objects.order_by("pk").values("pk", "kept_aside")),
+        list(TeamArea.objects.order_by("pk").values()),
+        list(ControlBuilding.objects.order_by("pk").values()),
+        list(SecondLook.objects.order_by("pk").values()),
+        list(SecondLookPlan.objects.order_by("pk").values()),
         Outbox.objects.count(),
     ]

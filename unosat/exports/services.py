@@ -18,6 +18,7 @@ from unosat.exports import ground, lineage
 from unosat.exports.errors import NothingToExport
 from unosat.review.models import Building, ReviewedArea
 from unosat.review.selectors import feature
+from unosat.teams import overview
 
 ROWS_AT_ONCE = 2000
 
@@ -127,6 +128,7 @@ def _metadata(row: Assessment, choice: Choice) -> dict[str, Any]:
     return (
         told
         | _before(row)
+        | overview.exported(row.pk)
         | {
             "assessment": str(row.pk),
             "event": row.scene.event.name,

@@ -48,6 +48,12 @@ def in_words(seconds: float | None) -> str:
 
 
 @register.filter
+def percent(part: float | None) -> str:
+    """A fraction in whole percent."""
+    return "not known" if part is None else f"{part:.0%}".replace("%", " %")
+
+
+@register.filter
 def file_size(count: int) -> str:
     """Bytes in decimal units."""
     size = float(count)
