@@ -19,7 +19,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -30,6 +30,7 @@ from detection.raster import BandOrder, Scene, open_scene, to_lonlat
 from unosat.scenes import seccomp
 from unosat.scenes.errors import ImageRefused, TooExpensive
 from unosat.scenes.facts import SceneFacts
+from unosat.scenes.overviews import with_overviews
 from unosat.scenes.tiffcheck import TiffFacts, check_tiff
 
 BLOCK_PX = 512
@@ -43,8 +44,6 @@ OPEN_FILES = 64
 ENVIRONMENT = {
     "GDAL_CACHEMAX": 512 * 1024**2,  # bytes; holds one row of blocks of a 100,000 px wide scene
     "GDAL_TIFF_INTERNAL_MASK": "YES",
-    "SPARSE_OK_OVERVIEW": "YES",
-    "BIGTIFF_OVERVIEW": "IF_SAFER",
 }
 CLEAN = {
     "COMPRESS": "ZSTD",
@@ -230,13 +229,9 @@ def _windows(width: int, height: int) -> Iterator[Window]:
 
 
 def _finish(unfinished: Path, target: Path) -> None:
-    """Add overviews, then let GDAL lay the file out as a COG."""
-    with rasterio.open(unfinished, "r+", driver="GTiff") as dataset:
-        longest = max(dataset.width, dataset.height)
-        factors = [2**n for n in range(1, 20) if longest / 2 ** (n - 1) > BLOCK_PX]
-        if factors:
-            dataset.build_overviews(factors, Resampling.average)
-    rasterio.shutil.copy(unfinished, target, driver="COG", **CLEAN)
+    """Let GDAL lay the file out as a COG, with overviews."""
+    with with_overviews(unfinished, block_px=BLOCK_PX):
+        rasterio.shutil.copy(unfinished, target, driver="COG", **CLEAN)
 
 
 def _facts(source: _Source, target: Path, samples: _Samples) -> SceneFacts:
