@@ -1,13 +1,10 @@
-"""Overviews of an image, made only where it has pixels; GDAL's own read all of a sparse one.
-
-Each level is a GeoTIFF beside the image: ``a.tif.ovr``, ``a.tif.ovr.ovr`` and so on. GDAL finds
-them there when it lays out a COG.
-"""
+"""Overviews of an image, made only where it has pixels; GDAL's own read all of a sparse one."""
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -18,24 +15,22 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 ACROSS_BLOCKS = 4  # of an overview that are made at once
-SUFFIX = ".ovr"
 
 
 @contextlib.contextmanager
-def with_overviews(image: Path, *, block_px: int) -> Iterator[None]:
-    """While the block runs, GDAL finds overviews of an image, down to a single block.
+def overviews_of(image: Path, written: Mapping[str, Any]) -> Iterator[list[Path]]:
+    """Overviews down to a single block, finest first, each a GeoTIFF; gone after the block.
 
     Args:
         image: a tiled, sparse GeoTIFF, with nodata or a mask of its own or neither.
-        block_px: side of its blocks.
+        written: as rasterio was told to write it, and is told to write these.
     """
     levels = [image]
     try:
-        while (wanted := _halved(levels[-1], block_px)) is not None:
-            levels.append(Path(f"{levels[-1]}{SUFFIX}"))
-            _write_level(levels[-2], levels[-1], wanted, block_px)
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # by name, instead of not at all
-            yield
+        while (size := _halved(levels[-1], written["blockxsize"])) is not None:
+            levels.append(image.with_name(f"{image.name}.{len(levels)}"))
+            _write_level(levels[-2], levels[-1], size, written)
+        yield levels[1:]
     finally:
         for level in levels[1:]:
             level.unlink(missing_ok=True)
@@ -50,23 +45,26 @@ def _halved(image: Path, block_px: int) -> tuple[int, int] | None:
     return -(-width // 2), -(-height // 2)
 
 
-def _write_level(finer: Path, target: Path, size: tuple[int, int], block_px: int) -> None:
-    width, height = size
+def _write_level(
+    finer: Path, target: Path, size: tuple[int, int], written: Mapping[str, Any]
+) -> None:
+    (width, height), block_px = size, written["blockxsize"]
     with rasterio.open(finer, driver="GTiff") as source:
         filled = _filled(source, block_px)
         across, down = source.width / width, source.height / height
-        profile = source.profile | {
-            "width": width, "height": height, "transform": source.transform * Affine.scale(across, down),
-            "zstd_level": 1, "predictor": 2, "sparse_ok": True, "bigtiff": "IF_SAFER",
+        profile = {
+            "width": width, "height": height, "crs": source.crs, "count": source.count,
+            "transform": source.transform @ Affine.scale(across, down),
+            "dtype": source.dtypes[0], "nodata": source.nodata, **written,
         }  # fmt: skip
-        with rasterio.open(target, "w", **profile) as written:
+        with rasterio.open(target, "w", **profile) as level:
             for place in _places(width, height, block_px):
                 from_ = Window(
                     place.col_off * across, place.row_off * down,
                     place.width * across, place.height * down,
                 )  # fmt: skip
                 if _has_pixels(filled, from_, block_px):
-                    _write_part(source, from_, written, place)
+                    _write_part(source, from_, level, place)
 
 
 def _filled(dataset: DatasetReader, block_px: int) -> NDArray[np.bool_]:
