@@ -14,12 +14,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -28,8 +28,10 @@ from detection.errors import DetectionError, EmptyImage, UnreadableRaster
 from detection.radiometry import Stretch
 from detection.raster import BandOrder, Scene, open_scene, to_lonlat
 from unosat.scenes import seccomp
+from unosat.scenes.cogs import lay_out
 from unosat.scenes.errors import ImageRefused, TooExpensive
 from unosat.scenes.facts import SceneFacts
+from unosat.scenes.overviews import overviews_of
 from unosat.scenes.tiffcheck import TiffFacts, check_tiff
 
 BLOCK_PX = 512
@@ -43,20 +45,12 @@ OPEN_FILES = 64
 ENVIRONMENT = {
     "GDAL_CACHEMAX": 512 * 1024**2,  # bytes; holds one row of blocks of a 100,000 px wide scene
     "GDAL_TIFF_INTERNAL_MASK": "YES",
-    "SPARSE_OK_OVERVIEW": "YES",
-    "BIGTIFF_OVERVIEW": "IF_SAFER",
 }
-CLEAN = {
-    "COMPRESS": "ZSTD",
-    "LEVEL": "5",
-    "PREDICTOR": "YES",
-    "BLOCKSIZE": str(BLOCK_PX),
-    "OVERVIEWS": "FORCE_USE_EXISTING",
-    "SPARSE_OK": "TRUE",
-    "BIGTIFF": "IF_SAFER",
-    "NUM_THREADS": "2",
-    "STATISTICS": "NO",
-}
+WRITTEN: dict[str, Any] = {
+    "driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX,
+    "interleave": "pixel", "compress": "ZSTD", "zstd_level": 5, "predictor": 2, "sparse_ok": True,
+    "bigtiff": "IF_SAFER", "num_threads": 2,
+}  # fmt: skip
 
 
 @dataclass
@@ -137,7 +131,8 @@ def convert(source: Path, target: Path, bands: BandOrder | None = None) -> Scene
     try:
         with _open_source(source, header, bands) as opened:
             samples = _copy_pixels(opened, unfinished, _described(opened, bands))
-            _finish(unfinished, target)
+            with overviews_of(unfinished, WRITTEN) as overviews:
+                lay_out([unfinished, *overviews], target)
             return _facts(opened, target, samples)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -192,11 +187,9 @@ def _copy_pixels(source: _Source, target: Path, names: list[str]) -> _Samples:
     samples = _Samples()
     shown = _shown_places(source)
     with rasterio.open(
-        target, "w", driver="GTiff", width=given.width, height=given.height,
+        target, "w", **WRITTEN, width=given.width, height=given.height,
         count=len(source.colours), dtype=source.scene.dtype, crs=source.scene.grid.crs,
         transform=source.scene.grid.transform, nodata=source.nodata,
-        tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, interleave="pixel",
-        compress="ZSTD", zstd_level=1, predictor=2, sparse_ok=True, bigtiff="IF_SAFER",
         photometric="RGB" if names[:3] == ["red", "green", "blue"] else "MINISBLACK",
         alpha="UNSPECIFIED",
     ) as written:  # fmt: skip
@@ -227,16 +220,6 @@ def _windows(width: int, height: int) -> Iterator[Window]:
     for row in range(0, height, BLOCK_PX):
         for column in range(0, width, WINDOW_PX):
             yield Window(column, row, min(WINDOW_PX, width - column), min(BLOCK_PX, height - row))
-
-
-def _finish(unfinished: Path, target: Path) -> None:
-    """Add overviews, then let GDAL lay the file out as a COG."""
-    with rasterio.open(unfinished, "r+", driver="GTiff") as dataset:
-        longest = max(dataset.width, dataset.height)
-        factors = [2**n for n in range(1, 20) if longest / 2 ** (n - 1) > BLOCK_PX]
-        if factors:
-            dataset.build_overviews(factors, Resampling.average)
-    rasterio.shutil.copy(unfinished, target, driver="COG", **CLEAN)
 
 
 def _facts(source: _Source, target: Path, samples: _Samples) -> SceneFacts:

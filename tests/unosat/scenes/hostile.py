@@ -323,6 +323,21 @@ def _sparse(side: int, tile: int) -> bytes:
     )  # fmt: skip
 
 
+def one_tile(side: int, bands: int, tile: int = 512) -> bytes:
+    """A file of one written tile, in the middle, that declares a large image."""
+    noise = zlib.compress(pixels(64, bands) * (tile // 64) ** 2, 1)
+    across = -(-side // tile)
+    written = across * (across // 2) + across // 2
+    offsets, sizes = [0] * across**2, [0] * across**2
+    offsets[written], sizes[written] = DATA_AT, len(noise)
+    tags = geotiff_tags(SIDE, bands) | {
+        256: (LONG, [side]), 257: (LONG, [side]), 259: (SHORT, [8]), 273: None, 278: None,
+        279: None, 322: (LONG, [tile]), 323: (LONG, [tile]), 324: (LONG, offsets),
+        325: (LONG, sizes),
+    }  # fmt: skip
+    return make_tiff(tags, data=noise)
+
+
 CODECS = {
     "fax": 4, "JPEG of the old kind": 6, "PackBits": 32773, "ThunderScan": 32809,
     "PixarLog": 32909, "SGILog": 34676, "JBIG": 34661, "JPEG 2000": 34712, "LZMA": 34925,
@@ -421,6 +436,7 @@ def _harmless() -> dict[str, bytes]:
         "12 bits": plain(
             t258=(SHORT, [12]), t262=(SHORT, [1]), t277=(SHORT, [1]), t279=(LONG, [SIDE * 96]),
         ),
+        "100,000 x 100,000 with one tile": one_tile(100_000, 3),
         "a text that is markup": plain(t270=(ASCII, b"<script>alert(1)</script>\0")),
     }  # fmt: skip
 

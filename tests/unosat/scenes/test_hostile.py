@@ -118,6 +118,10 @@ def used(log: str) -> tuple[float, int]:
 
 
 def canary_pixels(path: Path) -> int:
-    """Pixels of another tenant in an image, at full size or in an overview."""
+    """Pixels of another tenant in the blocks of an image that were written."""
     with rasterio.open(path, driver="GTiff") as dataset:
-        return int((dataset.read() == CANARY).any(axis=0).sum())
+        return sum(
+            int((dataset.read(window=window) == CANARY).any(axis=0).sum())
+            for (row, column), window in dataset.block_windows(1)
+            if dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", 1)
+        )
