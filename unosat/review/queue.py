@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -193,7 +192,7 @@ def _looks(assessment_id: UUID) -> tuple[order.Integers, Looks]:
     parts = [np.empty((0, COLUMNS))]
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(READ, values)
-        while rows := list(islice(cursor, ROWS_AT_ONCE)):
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
             parts.append(np.array(rows, np.float64))
     table = np.concatenate(parts)
     return table[:, 0].astype(np.int64), Looks(

@@ -19,7 +19,7 @@ from tests.unosat.makers import (
 from unosat.assessments.models import Assessment
 from unosat.ops import jobs
 from unosat.ops.models import Job
-from unosat.review import tasks
+from unosat.review import queue, tasks
 from unosat.review.models import GRADES, LAST_TURN, Building
 
 JSON = "application/json"
@@ -88,7 +88,10 @@ def decide(client: Client, row: Assessment, uid: str, kind: str, **facts: object
     assert answer.status_code == 200, answer.content
 
 
-def test_the_least_certain_come_first_and_each_is_whole(row: Assessment, client: Client) -> None:
+def test_the_least_certain_come_first_and_each_is_whole(
+    row: Assessment, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "ROWS_AT_ONCE", 4)  # so that there are several rounds
     ordered(row)
 
     told = ask(client, row, limit=2)
