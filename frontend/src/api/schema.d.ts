@@ -350,6 +350,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Queue
+         * @description Buildings in the order in which they are worth a look, whole, each with its history.
+         */
+        get: operations["unosat_review_api_list_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/queue/count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count Queue
+         * @description How many buildings the same filters leave in all.
+         */
+        get: operations["unosat_review_api_count_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/counts": {
         parameters: {
             query?: never;
@@ -1269,32 +1309,67 @@ export interface components {
             next: string | null;
         };
         /**
-         * Count
-         * @description How many buildings are alike; ``percent`` is the score in whole percent, rounded down.
-         */
-        Count: {
-            grade: components["schemas"]["Grade"];
-            /**
-             * Review
-             * @enum {string}
-             */
-            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected";
-            /**
-             * Source
-             * @enum {string}
-             */
-            source: "model" | "analyst";
-            /** Percent */
-            percent: number | null;
-            /** Count */
-            count: number;
-        };
-        /**
          * Grade
          * @description Values are what the API, the database and GeoJSON carry.
          * @enum {string}
          */
         Grade: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "unclassified";
+        /**
+         * QueueQuery
+         * @description Order "value": most worth a look first. "nearest" needs ``near`` and has one page.
+         *
+         *     "oldest" and "newest" are of the last decision, and leave out what nobody decided on.
+         *     ``cursor`` is the ``next`` of the page before.
+         */
+        QueueQuery: {
+            grade?: components["schemas"]["Grade"] | null;
+            /**
+             * Min Score
+             * @default 0
+             */
+            min_score: number;
+            /**
+             * Max Score
+             * @default 1
+             */
+            max_score: number;
+            /**
+             * State
+             * @default unreviewed
+             */
+            state: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | "any";
+            /**
+             * Who
+             * @default
+             */
+            who: string;
+            /**
+             * Area
+             * @default
+             */
+            area: string;
+            /**
+             * Order
+             * @default value
+             * @enum {string}
+             */
+            order: "value" | "nearest" | "oldest" | "newest" | "score" | "surest";
+            /**
+             * Near
+             * @default
+             */
+            near: string;
+            /**
+             * Cursor
+             * @default
+             */
+            cursor: string;
+            /**
+             * Limit
+             * @default 20
+             */
+            limit: number;
+        };
         /**
          * BuildingOut
          * @description A building as it stands; what only a model knows is null where an analyst added it.
@@ -1376,6 +1451,82 @@ export interface components {
             made_at: string;
             /** On Version */
             on_version: number;
+        };
+        /**
+         * QueueOut
+         * @description ``ordered`` is false while the order by value is being worked out.
+         */
+        QueueOut: {
+            /** Buildings */
+            buildings: components["schemas"]["BuildingOut"][];
+            /** Next */
+            next: string | null;
+            /** Ordered */
+            ordered: boolean;
+        };
+        /**
+         * QueueFilters
+         * @description ``state`` "any" is all states; ``who`` is the user name of whoever decided last.
+         *
+         *     ``area`` is the ring of an outline, "longitude,latitude;longitude,latitude;..." in degrees;
+         *     whatever touches it belongs.
+         */
+        QueueFilters: {
+            grade?: components["schemas"]["Grade"] | null;
+            /**
+             * Min Score
+             * @default 0
+             */
+            min_score: number;
+            /**
+             * Max Score
+             * @default 1
+             */
+            max_score: number;
+            /**
+             * State
+             * @default unreviewed
+             */
+            state: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | "any";
+            /**
+             * Who
+             * @default
+             */
+            who: string;
+            /**
+             * Area
+             * @default
+             */
+            area: string;
+        };
+        /**
+         * QueueCount
+         * @description How many buildings the filters leave.
+         */
+        QueueCount: {
+            /** Count */
+            count: number;
+        };
+        /**
+         * Count
+         * @description How many buildings are alike; ``percent`` is the score in whole percent, rounded down.
+         */
+        Count: {
+            grade: components["schemas"]["Grade"];
+            /**
+             * Review
+             * @enum {string}
+             */
+            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected";
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "model" | "analyst";
+            /** Percent */
+            percent: number | null;
+            /** Count */
+            count: number;
         };
         /**
          * ExplanationOut
@@ -2201,6 +2352,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FootprintPage"];
+                };
+            };
+        };
+    };
+    unosat_review_api_list_queue: {
+        parameters: {
+            query?: {
+                grade?: components["schemas"]["Grade"] | null;
+                min_score?: number;
+                max_score?: number;
+                state?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | "any";
+                who?: string;
+                area?: string;
+                order?: "value" | "nearest" | "oldest" | "newest" | "score" | "surest";
+                near?: string;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOut"];
+                };
+            };
+        };
+    };
+    unosat_review_api_count_queue: {
+        parameters: {
+            query?: {
+                grade?: components["schemas"]["Grade"] | null;
+                min_score?: number;
+                max_score?: number;
+                state?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | "any";
+                who?: string;
+                area?: string;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueCount"];
                 };
             };
         };

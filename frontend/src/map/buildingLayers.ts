@@ -13,6 +13,7 @@ import type {
 import type { Building } from "../api/types";
 import { ALL_GRADES, GRADE_COLOURS } from "../geo/grades";
 import { addBadges } from "./badges";
+import { addDots } from "./dotLayer";
 
 const TILES = "buildings";
 const CHANGED = "changed";
@@ -112,7 +113,8 @@ export function addBuildingLayers(
   addBadges(map);
   map.addSource(TILES, { type: "vector", tiles: tiles(), promoteId: "uid", maxzoom: 20 });
   map.addSource(CHANGED, { type: "geojson", data: collection([]), promoteId: "uid" });
-  const layers = [...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
+  const dots = addDots(map, TILES, byGrade);
+  const layers = [dots, ...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
 
   const mark = (uid: string, mark: { selected?: boolean; hidden?: boolean }): void => {
     map.setFeatureState({ source: TILES, sourceLayer: "buildings", id: uid }, mark);

@@ -49,6 +49,7 @@ function Details({ building, opening, session }: DetailsProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   // A key press must not land on the button that was clicked for the building before this one.
   useEffect(() => {
+    if (session.store.now.table) return; // there the focus stays on its row
     heading.current?.focus({ preventScroll: true });
     heading.current?.closest("aside")?.scrollTo({ top: 0 });
   }, [building.uid]);

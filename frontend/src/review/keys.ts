@@ -32,7 +32,10 @@ export function listenToKeys(session: Session, held: Held): void {
 }
 
 function escape(session: Session): void {
-  if (session.store.now.drawing) session.stopDrawing();
+  const { drawing, drawingFilter, table } = session.store.now;
+  if (drawing) session.stopDrawing();
+  else if (drawingFilter) session.stopFilter();
+  else if (table) session.toggleTable();
   else void session.pick(null);
 }
 
@@ -53,6 +56,8 @@ const actions = (session: Session, held: Held): Record<string, () => void> => ({
   enter: () => session.decide("accept"),
   x: () => session.decide("reject"),
   n: () => void session.next(),
+  p: () => void session.previous(),
+  t: () => session.toggleTable(),
   e: () => session.redraw(),
   a: () => session.add(),
   m: () => session.markArea(),
