@@ -62,7 +62,7 @@ def _raster(folder: Path, side: int, rounds: int) -> None:
 
     town, cog = folder / "town.tif", store_path("cogs/bench.tif")
     write_scene(town, folder / "truth.geojson", TownScene(1, 0.5), SceneFile(2048, 2048))
-    _repeat(town, folder / "large.tif", side)
+    repeated(town, folder / "large.tif", side)
     cog.parent.mkdir(parents=True, exist_ok=True)
     converted = [sys.executable, "-m", "unosat.scenes.convert", folder / "large.tif", cog]
     subprocess.run(list(map(str, converted)), check=True, stdout=subprocess.DEVNULL)
@@ -94,9 +94,19 @@ def _raster(folder: Path, side: int, rounds: int) -> None:
         )
 
 
-def _repeat(town: Path, large: Path, side: int) -> None:
-    """A large scene out of one small town, block by block."""
+def repeated(
+    town: Path, large: Path, side: int, corner: tuple[float, float, float] | None = None
+) -> None:
+    """A large scene out of one small town, block by block.
+
+    Args:
+        town: a GeoTIFF.
+        large: written.
+        side: of it, in pixels.
+        corner: west and north in degrees, and degrees per pixel; None: where the town is.
+    """
     import rasterio
+    from affine import Affine
     from rasterio.windows import Window
 
     with rasterio.open(town) as source:
@@ -109,6 +119,9 @@ def _repeat(town: Path, large: Path, side: int) -> None:
             "blockysize": 512,
             "compress": "deflate",
         }
+    if corner is not None:
+        west, north, step = corner
+        profile |= {"crs": "EPSG:4326", "transform": Affine(step, 0, west, 0, -step, north)}
     with rasterio.open(large, "w", **profile) as out:
         for row in range(0, side, pixels.shape[1]):
             for col in range(0, side, pixels.shape[2]):

@@ -17,7 +17,7 @@ from unosat.assessments import known, services
 from unosat.assessments.errors import DamagedResult
 from unosat.assessments.files import gaps_key
 from unosat.assessments.models import Assessment, Shard
-from unosat.ops import leases, store
+from unosat.ops import jobs, leases, store
 from unosat.ops.leases import Lease
 from unosat.review import outlines
 from unosat.review.models import Building, Footprint
@@ -80,6 +80,7 @@ def _store(row: Assessment, lease: Lease) -> None:
     )
     if not finished or not leases.finish(lease):
         raise _OvertakenError
+    jobs.enqueue("order", row.pk, row.organisation_id)
     services.announce(row.pk)
     log.info("assessment done", extra={"assessment": str(row.pk), "footprints": found})
 

@@ -52,11 +52,17 @@ KINDS = {
     "fetch": Kind("scenes.fetch", "ingest", "unosat.scenes.fetches.fetch_failed"),
     "plan": Kind("assessments.plan", "ingest", "unosat.assessments.services.job_failed"),
     "merge": Kind("assessments.merge", "ingest", "unosat.assessments.services.job_failed"),
+    "order": Kind("review.order", "ingest", "unosat.review.queue.order_failed"),
     "explain": Kind("review.explain", "detect", "unosat.review.explanations.job_failed"),
     "train": Kind("training.run", "train", "unosat.training.services.job_failed"),
 }
 
-SUBJECTS = {"ingest": "scene", "plan": "assessment", "merge": "assessment"}  # in log lines
+SUBJECTS = {  # in log lines
+    "ingest": "scene",
+    "plan": "assessment",
+    "merge": "assessment",
+    "order": "assessment",
+}
 
 
 class PutDownError(Exception):

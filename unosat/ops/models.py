@@ -17,6 +17,7 @@ class Job(models.Model):
         INGEST = "ingest"  # of a Scene
         PLAN = "plan"  # of an Assessment
         MERGE = "merge"  # of an Assessment
+        ORDER = "order"  # the queue of an Assessment
         TRAIN = "train"  # a TrainingRun
         EXPLAIN = "explain"  # an Explanation
         FETCH = "fetch"  # a Fetch: an image from a link

@@ -28,6 +28,7 @@ SUBJECTS = {
     "ingest": "image",
     "train": "training run",
     "explain": "explanation",
+    "order": "queue of an assessment",
 }
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -14,9 +15,10 @@ from detection.grades import Grade
 from unosat.accounts.actors import actor_of
 from unosat.errors import BadRequest
 from unosat.ops import store
-from unosat.review import explanations, outlines, selectors, services, tiles
+from unosat.review import explanations, outlines, queue, selectors, services, tiles
 from unosat.review.errors import ChangedMeanwhile, IncompleteArea
 from unosat.review.models import ReviewedArea
+from unosat.review.queue import Wanted
 from unosat.review.selectors import Page
 from unosat.review.services import DecisionRequest, On
 
@@ -206,6 +208,48 @@ class FootprintsQuery(Schema):
     limit: Annotated[int, Field(ge=1, le=2000)] = 500
 
 
+class QueueFilters(Schema):
+    """``state`` "any" is all states; ``who`` is the user name of whoever decided last.
+
+    ``area`` is the ring of an outline, "longitude,latitude;longitude,latitude;..." in degrees;
+    whatever touches it belongs.
+    """
+
+    grade: Grade | None = None
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_score: Annotated[float, Field(ge=0, le=1)] = 1.0
+    state: ReviewState | Literal["any"] = "unreviewed"
+    who: Annotated[str, Field(max_length=150)] = ""
+    area: Annotated[str, Field(max_length=20_000)] = ""
+
+
+class QueueQuery(QueueFilters):
+    """Order "value": most worth a look first. "nearest" needs ``near`` and has one page.
+
+    "oldest" and "newest" are of the last decision, and leave out what nobody decided on.
+    ``cursor`` is the ``next`` of the page before.
+    """
+
+    order: Literal["value", "nearest", "oldest", "newest", "score", "surest"] = "value"
+    near: str = ""
+    cursor: Annotated[str, Field(max_length=80)] = ""
+    limit: Annotated[int, Field(ge=1, le=200)] = 20
+
+
+class QueueOut(Schema):
+    """``ordered`` is false while the order by value is being worked out."""
+
+    buildings: list[BuildingOut]
+    next: str | None
+    ordered: bool
+
+
+class QueueCount(Schema):
+    """How many buildings the filters leave."""
+
+    count: int
+
+
 class FootprintPage(Schema):
     """One page of a GeoJSON FeatureCollection; ``next`` is null on the last one."""
 
@@ -235,6 +279,31 @@ def list_footprints(
         following = f"{request.path}?{parameters.urlencode()}"
     features = [selectors.feature(row, str(row.assessment.model_version)) for row in rows]
     return {"features": features, "next": following}
+
+
+@router.get("/assessments/{uuid:assessment_id}/queue", response=QueueOut)
+def list_queue(
+    request: HttpRequest, assessment_id: UUID, query: Query[QueueQuery]
+) -> dict[str, Any]:
+    """Buildings in the order in which they are worth a look, whole, each with its history."""
+    wanted = replace(
+        _wanted(query),
+        order=query.order,
+        near=_place(query.near),
+        after=query.cursor,
+        limit=query.limit,
+    )
+    page = queue.page(actor_of(request), assessment_id, wanted)
+    found = [selectors.detail(row) for row in page.buildings]
+    return {"buildings": found, "next": page.next, "ordered": page.ordered}
+
+
+@router.get("/assessments/{uuid:assessment_id}/queue/count", response=QueueCount)
+def count_queue(
+    request: HttpRequest, assessment_id: UUID, query: Query[QueueFilters]
+) -> dict[str, int]:
+    """How many buildings the same filters leave in all."""
+    return {"count": queue.count(actor_of(request), assessment_id, _wanted(query))}
 
 
 @router.get("/assessments/{uuid:assessment_id}/counts", response=list[Count])
@@ -365,6 +434,25 @@ def _bbox(text: str) -> tuple[float, float, float, float] | None:
     if not (-180 <= west <= east <= 360 and -90 <= south <= north <= 90):
         raise BadRequest("bbox")
     return west, south, east, north
+
+
+def _wanted(query: QueueFilters) -> Wanted:
+    return Wanted(
+        review=query.state,
+        grade=query.grade,
+        min_score=query.min_score,
+        max_score=query.max_score,
+        who=query.who or None,
+        area=outlines.area_to_search(_ring(query.area)) if query.area else None,
+    )
+
+
+def _ring(text: str) -> dict[str, Any]:
+    try:
+        ring = [[float(number) for number in corner.split(",")] for corner in text.split(";")]
+    except ValueError as error:
+        raise BadRequest("area") from error
+    return {"type": "Polygon", "coordinates": [ring]}
 
 
 def _place(text: str) -> tuple[float, float] | None:

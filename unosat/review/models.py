@@ -13,6 +13,7 @@ from unosat.scenes.models import WGS84
 
 GRADE_CHOICES = [(grade.value, grade.value.replace("_", " ")) for grade in Grade]
 GRADES = [grade.value for grade in Grade]
+LAST_TURN = 2**31 - 1  # in the queue: of what has no place yet, and of what analysts added
 
 
 class NoGradeBecause(models.TextChoices):
@@ -102,8 +103,26 @@ class Building(models.Model):
     )
     updated_at = models.DateTimeField(auto_now=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Both by review.queue, from what the model said: place in the queue, and cell of the web map
+    turn = models.IntegerField(default=LAST_TURN, db_default=LAST_TURN)
+    cell = models.BigIntegerField(null=True)
 
     class Meta:
+        # The columns behind the first three are there to be filtered by without reading the row
+        indexes = [
+            models.Index(
+                fields=["assessment", "turn", "id", "review", "grade", "score", "updated_by"],
+                name="buildings_by_turn",
+            ),
+            models.Index(
+                fields=["assessment", "updated_at", "id", "review", "grade", "score", "updated_by"],
+                condition=Q(version__gt=0),
+                name="buildings_by_decision",
+            ),
+            models.Index(
+                fields=["assessment", "cell", "grade", "review", "score"], name="buildings_by_cell"
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["assessment", "uid"], name="buildings_stored_once"),
             models.CheckConstraint(condition=Q(grade__in=GRADES), name="building_grade_known"),

@@ -74,6 +74,15 @@ def reviewed_outline(geojson: object, scene: Scene) -> Polygon:
     return orient(inside)
 
 
+def area_to_search(geojson: object) -> StoredPolygon:
+    """Read an outline inside which buildings are looked for; it may lie anywhere.
+
+    Raises:
+        BadOutline: it is not one valid ring of numbers.
+    """
+    return stored(_polygon(geojson))
+
+
 def area_m2(polygon: Polygon | MultiPolygon) -> float:
     """Area on the ellipsoid, in square metres, to two decimals."""
     area, _ = ELLIPSOID.geometry_area_perimeter(polygon)

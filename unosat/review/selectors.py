@@ -1,6 +1,6 @@
 """Every question asked of buildings and reviewed areas. Reads only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -139,7 +139,6 @@ def feature(row: Building, model: str) -> dict[str, Any]:
 def detail(row: Building) -> dict[str, Any]:
     """A building with its outline and every decision, oldest first."""
     footprint = row.footprint
-    decisions = row.decisions.select_related("user").order_by("number")
     return {
         "uid": row.uid,
         "grade": row.grade,
@@ -158,7 +157,7 @@ def detail(row: Building) -> dict[str, Any]:
         "outline": outlines.geojson_of(row.outline),
         "updated_by": row.updated_by.get_username() if row.updated_by else None,
         "updated_at": row.updated_at,
-        "history": [_told(decision) for decision in decisions],
+        "history": [_told(decision) for decision in _decisions(row)],
     }
 
 
@@ -192,6 +191,13 @@ def reviewed_areas(actor: Actor, assessment_id: UUID) -> QuerySet[ReviewedArea]:
         .select_related("user")
         .order_by("made_at")
     )
+
+
+def _decisions(row: Building) -> Iterable[Decision]:
+    """Oldest first; of a whole page of buildings they were fetched at once (queue.page)."""
+    if "decisions" in getattr(row, "_prefetched_objects_cache", {}):
+        return row.decisions.all()
+    return row.decisions.select_related("user").order_by("number")
 
 
 def _nearest(rows: QuerySet[Building], place: tuple[float, float]) -> QuerySet[Building]:

@@ -15,7 +15,7 @@ from unosat.assessments.files import before_of
 from unosat.errors import RefusedError
 from unosat.ops import jobs, store
 from unosat.ops.leases import Lease
-from unosat.review import explanations, outlines
+from unosat.review import explanations, outlines, queue
 from unosat.review.explanations import Said
 from unosat.review.models import Explanation
 
@@ -25,6 +25,13 @@ def explain(explanation_id: str) -> None:
     """Draw what the grade of one building hangs on."""
     pk = UUID(explanation_id)
     jobs.run("explain", pk, partial(_explain, pk), refusals=(DetectionError, RefusedError))
+
+
+@shared_task(name="review.order", ignore_result=True)
+def order(assessment_id: str) -> None:
+    """Put the buildings of an assessment into the order in which they are worth a look."""
+    pk = UUID(assessment_id)
+    jobs.run("order", pk, partial(queue.store_order, pk), refusals=(RefusedError,))
 
 
 def _explain(pk: UUID, lease: Lease) -> None:

@@ -1,45 +1,106 @@
 """Buildings and reviewed areas as vector tiles, made by PostGIS."""
 
+from typing import Any
 from uuid import UUID
 
+import numpy as np
 from django.db import connection, transaction
 
 from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.errors import NotFound
+from unosat.review.order import CELL_ZOOM, interleaved
 
 DEEPEST_ZOOM = 24
 EXTENT = 4096
 BUFFER = 64  # of the 4096: an outline on a tile's edge is drawn in both tiles, without a seam
 
-# The box is made in the table's own CRS, so that its index answers; a tile needs no second
-# process, and asking for some costs 50 ms.
-SQL = """
-WITH tile AS (
-    SELECT ST_TileEnvelope(%(z)s, %(x)s, %(y)s) AS envelope,
-           ST_Transform(ST_TileEnvelope(%(z)s, %(x)s, %(y)s, margin => %(margin)s), 4326) AS box
-), buildings AS (
-    SELECT uid::text AS uid, grade, score, grade_score, review, source, version, flagged,
-           ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
-    FROM review_building, tile
-    WHERE assessment_id = %(assessment)s::uuid AND outline && box AND review <> 'replaced'
-), areas AS (
+# Below it a house of 15 m is less than two pixels wide: every building is in a dot instead, so
+# that a tile with all 200,000 of them is made of an index alone. The map says so.
+OUTLINES_FROM_ZOOM = 14
+DOTS_ACROSS = 6  # as a power of two: 64 by 64 places for dots, 8 pixels apart, in a tile of 512
+
+AREAS = """
+areas AS (
     SELECT id::text AS id, kind, because,
            ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
     FROM review_reviewedarea, tile
     WHERE assessment_id = %(assessment)s::uuid AND outline && box
 )
-SELECT
-    (SELECT ST_AsMVT(b, 'buildings', %(extent)s, 'geom')
-     FROM buildings b WHERE geom IS NOT NULL)
-    ||
+"""
+# The box is made in the table's own CRS, so that its index answers; a tile needs no second
+# process, and asking for some costs 50 ms.
+TILE = """
+tile AS (
+    SELECT ST_TileEnvelope(%(z)s, %(x)s, %(y)s) AS envelope,
+           ST_Transform(ST_TileEnvelope(%(z)s, %(x)s, %(y)s, margin => %(margin)s), 4326) AS box
+)
+"""
+LAYER_OF_AREAS = """
     (SELECT ST_AsMVT(a, 'reviewed_areas', %(extent)s, 'geom')
      FROM areas a WHERE geom IS NOT NULL)
 """
+OUTLINES = f"""
+WITH {TILE}, buildings AS (
+    SELECT uid::text AS uid, grade, score, grade_score, review, source, version, flagged,
+           ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
+    FROM review_building, tile
+    WHERE assessment_id = %(assessment)s::uuid AND outline && box AND review <> 'replaced'
+), {AREAS}
+SELECT
+    (SELECT ST_AsMVT(b, 'buildings', %(extent)s, 'geom')
+     FROM buildings b WHERE geom IS NOT NULL)
+    || {LAYER_OF_AREAS}
+"""  # noqa: S608 (of our own words)
+# A dot for every place and grade, so that the map can hide what is below a score or rejected.
+# What has no cell yet (drawn by hand, or not yet in the queue) comes with its outline.
+DOTS = f"""
+WITH {TILE}, places AS (
+    SELECT (cell - %(first)s) >> %(shift)s AS place, grade,
+           review IN ('rejected', 'replaced') AS gone,
+           max(CASE WHEN review = 'unreviewed' THEN score ELSE 1 END) AS score,
+           count(*) AS buildings
+    FROM review_building
+    WHERE assessment_id = %(assessment)s::uuid AND cell >= %(first)s AND cell < %(end)s
+    GROUP BY 1, 2, 3
+), dots AS (
+    SELECT grade, score, buildings,
+           CASE WHEN gone THEN 'rejected' ELSE 'unreviewed' END AS review,
+           ST_Point((xs[(place & 4095) + 1] + 0.5) * %(step)s,
+                    (ys[(place & 4095) + 1] + 0.5) * %(step)s) AS geom
+    FROM places, (SELECT %(columns)s::int[] AS xs, %(rows)s::int[] AS ys) AS places_of_a_tile
+), buildings AS (
+    SELECT uid::text AS uid, grade, score, grade_score, review, source, version, flagged,
+           ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
+    FROM review_building, tile
+    WHERE assessment_id = %(assessment)s::uuid AND cell IS NULL AND outline && box
+      AND review <> 'replaced'
+), {AREAS}
+SELECT
+    (SELECT ST_AsMVT(d, 'dots', %(extent)s, 'geom') FROM dots d)
+    || (SELECT ST_AsMVT(b, 'buildings', %(extent)s, 'geom')
+        FROM buildings b WHERE geom IS NOT NULL)
+    || {LAYER_OF_AREAS}
+"""  # noqa: S608 (of our own words)
+
+
+def _places() -> tuple[list[int], list[int]]:
+    """Column and row of each place for a dot, in the order of their numbers."""
+    side = 1 << DOTS_ACROSS
+    rows, columns = np.mgrid[:side, :side].reshape(2, -1)
+    by_number = np.argsort(interleaved(columns) | (interleaved(rows) << 1))
+    return columns[by_number].tolist(), rows[by_number].tolist()
+
+
+DOT_COLUMNS, DOT_ROWS = _places()
 
 
 def vector_tile(actor: Actor, assessment_id: UUID, z: int, x: int, y: int) -> bytes:
-    """One Mapbox vector tile with the layers "buildings" and "reviewed_areas"; may be empty.
+    """One Mapbox vector tile; may be empty.
+
+    Its layers are "buildings" with their outlines and "reviewed_areas"; below zoom 14 also "dots",
+    each for all buildings of one grade in a square of 8 screen pixels (``buildings`` says how
+    many), and then "buildings" has only those that no dot stands for.
 
     Args:
         actor: who asks.
@@ -54,7 +115,7 @@ def vector_tile(actor: Actor, assessment_id: UUID, z: int, x: int, y: int) -> by
     if not (0 <= z <= DEEPEST_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
         raise NotFound(f"tile {z}/{x}/{y}")
     assessment_selectors.must_exist(actor, assessment_id)
-    values: dict[str, int | float | str] = {
+    values: dict[str, Any] = {
         "z": z,
         "x": x,
         "y": y,
@@ -63,8 +124,24 @@ def vector_tile(actor: Actor, assessment_id: UUID, z: int, x: int, y: int) -> by
         "buffer": BUFFER,
         "margin": BUFFER / EXTENT,
     }
+    far = z < OUTLINES_FROM_ZOOM
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
-        cursor.execute(SQL, values)
+        cursor.execute(DOTS if far else OUTLINES, values | (_range(z, x, y) if far else {}))
         row = cursor.fetchone()
     return bytes(row[0]) if row and row[0] else b""
+
+
+def _range(z: int, x: int, y: int) -> dict[str, Any]:
+    """Which cells lie in a tile, and how they are put together to dots."""
+    numbers = interleaved(np.array([x])) | (interleaved(np.array([y])) << 1)
+    bits = 2 * (CELL_ZOOM - z)
+    first = int(numbers[0]) << bits
+    return {
+        "first": first,
+        "end": first + (1 << bits),
+        "shift": bits - 2 * DOTS_ACROSS,
+        "step": EXTENT >> DOTS_ACROSS,
+        "columns": DOT_COLUMNS,
+        "rows": DOT_ROWS,
+    }

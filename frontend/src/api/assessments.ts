@@ -1,7 +1,6 @@
 /** What the review page asks of the server. */
 import type { Answer } from "../review/outbox";
-import type { Candidate } from "../review/queue";
-import { boundsOf, centreOf, type Bounds } from "../geo/outline";
+import { boundsOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
 import { Refused, post, remove, request } from "./client";
 import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea, Shard } from "./types";
@@ -9,7 +8,10 @@ import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "geojson"
 
 const LIST_LIMIT = 200;
 
-export interface Listed extends Candidate {
+export interface Listed {
+  readonly uid: string;
+  readonly review: string;
+  readonly score: number | null;
   readonly grade: Grade;
   readonly bounds: Bounds;
 }
@@ -53,22 +55,6 @@ export const listBuildings = (id: string, bounds: Bounds): Promise<ListedPage> =
 
 export const listMore = (next: string): Promise<ListedPage> => page(next.replace(/^\/api\/v1/, ""));
 
-/** Those that nobody has looked at, nearest first, wherever they are; at most `limit`. */
-export async function unreviewedNear(
-  id: string,
-  [longitude, latitude]: readonly [number, number],
-  minScore: number,
-  limit: number,
-): Promise<readonly Listed[]> {
-  const query = new URLSearchParams({
-    review: "unreviewed",
-    near: `${longitude},${latitude}`,
-    min_score: String(minScore),
-    limit: String(limit),
-  });
-  return (await page(`/assessments/${id}/footprints?${query}`)).rows;
-}
-
 async function page(path: string): Promise<ListedPage> {
   const { features, next } = await request<Page>(path);
   return { rows: features.map(listed), next };
@@ -80,7 +66,6 @@ function listed({ id, geometry, properties }: Feature<Polygon>): Listed {
   const fields = (properties ?? {}) as { grade: Grade; review?: string; score?: number | null };
   return {
     uid: String(id),
-    centre: centreOf(geometry),
     bounds: boundsOf(geometry),
     grade: fields.grade,
     review: fields.review ?? "unreviewed",

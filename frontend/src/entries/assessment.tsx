@@ -14,6 +14,7 @@ import { addImagery, startMap } from "../map/start";
 import { Legend } from "../panels/Legend";
 import { Notices } from "../panels/Notices";
 import { Side } from "../panels/Side";
+import { TablePanel } from "../panels/Table";
 import { Tools } from "../panels/Tools";
 import { listenToKeys } from "../review/keys";
 import { createSession, type Session } from "../review/session";
@@ -26,6 +27,7 @@ const session = createSession(page);
 render(<Side session={session} />, element("side"));
 render(<Legend session={session} />, element("legend"));
 render(<Tools session={session} />, element("tools"));
+render(<TablePanel session={session} />, element("table"));
 render(<Notices session={session} />, element("notices"));
 
 listenToKeys(session);

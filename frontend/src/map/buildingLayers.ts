@@ -14,6 +14,7 @@ import type { Building } from "../api/types";
 import { ALL_GRADES, DARK, GRADE_COLOURS, LIGHT } from "../geo/grades";
 import { isFlagged } from "../review/workbench";
 import { addGradeImages } from "./badges";
+import { addDots } from "./dotLayer";
 
 const TILES = "buildings";
 const CHANGED = "changed";
@@ -141,7 +142,8 @@ export function addBuildingLayers(
   addGradeImages(map);
   map.addSource(TILES, { type: "vector", tiles: tiles(), promoteId: "uid", maxzoom: 20 });
   map.addSource(CHANGED, { type: "geojson", data: collection([]), promoteId: "uid" });
-  const layers = [...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
+  const dots = addDots(map, TILES, byGrade);
+  const layers = [dots, ...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
 
   const mark = (uid: string, mark: { selected?: boolean; hidden?: boolean }): void => {
     map.setFeatureState({ source: TILES, sourceLayer: "buildings", id: uid }, mark);

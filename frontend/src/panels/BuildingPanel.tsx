@@ -51,7 +51,7 @@ function Details({ building, opening, session }: DetailsProps) {
   // A key press must not land on the button that was clicked for the building before this one, nor
   // get lost with a question that has been answered.
   useEffect(() => {
-    if (asking) return;
+    if (asking || session.store.now.table) return; // there the focus stays on its row
     heading.current?.focus({ preventScroll: true });
     heading.current?.closest("aside")?.scrollTo({ top: 0 });
   }, [building.uid, asking]);

@@ -11,6 +11,7 @@ import { DrawingCard } from "./DrawingCard";
 import { Images } from "./Images";
 import { ActionButton, GradeMark } from "./parts";
 import { Progress } from "./Progress";
+import { QueuePanel } from "./Queue";
 
 export function Side({ session }: { session: Session }) {
   const { progress, drawing, saving } = useStore(session.store);
@@ -19,6 +20,7 @@ export function Side({ session }: { session: Session }) {
   return (
     <>
       <BuildingPanel session={session} />
+      <QueuePanel session={session} />
       <Areas session={session} />
       <Listed session={session} />
       <Images progress={progress} />

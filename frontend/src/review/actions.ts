@@ -117,7 +117,7 @@ export const ACTIONS: readonly Action[] = [
   },
   {
     name: "previous", label: "Previous building", group: "Go on", keys: ["k"], modes: REVIEW,
-    there: ({ previous }) => previous !== undefined, run: (bench) => void bench.previous?.(),
+    run: (bench) => void bench.previous(),
   },
   {
     name: "goTo", label: "Go to a place or a building", group: "Go on", keys: ["g"], modes: REVIEW,
@@ -125,7 +125,7 @@ export const ACTIONS: readonly Action[] = [
   },
   {
     name: "table", label: "Table of buildings", group: "Go on", keys: ["t"], modes: REVIEW,
-    there: ({ openTable }) => openTable !== undefined, run: (bench) => bench.openTable?.(),
+    run: (bench) => bench.toggleTable(),
   },
   {
     name: "edit", label: "Edit the outline", group: "Outlines", keys: ["e"], modes: REVIEW,
@@ -195,7 +195,10 @@ export const ACTIONS: readonly Action[] = [
     name: "letGo", label: "Stop drawing, or let go of the building", group: "Take back",
     keys: ["Escape"], modes: BOTH, fixed: true,
     run(bench) {
-      if (bench.store.now.drawing) bench.stopDrawing();
+      const { drawing, drawingFilter, table } = bench.store.now;
+      if (drawing) bench.stopDrawing();
+      else if (drawingFilter) bench.stopFilter();
+      else if (table) bench.toggleTable();
       else void bench.pick(null);
     },
   },

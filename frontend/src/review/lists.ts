@@ -1,12 +1,27 @@
-/** Which buildings are listed, and which one comes next. */
+/** What is listed: the queue with what comes next, the table, and the buildings in view. */
 import * as api from "../api/assessments";
-import { boundsOf, type Bounds } from "../geo/outline";
-import { nextToReview } from "./queue";
+import { queueCount, queuePage } from "../api/queue";
+import type { Building } from "../api/types";
+import { boundsOf, centreOf } from "../geo/outline";
+import {
+  appended, mustMove, NO_FILTERS, upcoming, wentTo,
+  type Filters, type Order, type Queue,
+} from "./queue";
 import type { Core } from "./state";
+import type { Table } from "./table";
 
-const NEAREST_AT_MOST = 2000; // what the server gives at once
+const PREFETCHED = 20;
+const REFILL_BELOW = 10; // left: ten decisions take half a minute, an answer a second at worst
+const AT_MOST = 200; // what the server gives at once
+export const TABLE_ROWS = 100;
+const SLIDER_RESTS_MS = 300;
+const ORDER_AGAIN_MS = 5_000; // a worker needs some seconds to work out the order of a large one
 
-export function createLists({ page, store, sight, say, fail, pick }: Core) {
+export function createLists(core: Core) {
+  const { page, store, sight, pen, say, fail, pick, learn } = core;
+  let round = 0; // of the queue: an answer to an earlier question is not wanted any more
+  let filling: Promise<void> | null = null;
+
   const refreshList = async (): Promise<void> => {
     const map = sight();
     if (!map || store.now.progress?.state !== "done") return;
@@ -29,47 +44,231 @@ export function createLists({ page, store, sight, say, fail, pick }: Core) {
     }
   };
 
-  const next = async (): Promise<void> => {
-    const map = sight();
-    if (!map || store.now.drawing) return;
-    const { picked, view } = store.now;
-    store.set({ opening: true }); // a second key press must not decide on the same building again
-    const from = picked ? middle(boundsOf(picked.outline)) : map.centre();
-    const waiting = store.now.waiting.map(({ draft }) => draft.building);
-    const skip = new Set([picked?.uid, ...waiting].filter((uid) => uid != null));
-    const found = await nearest(from, view.minScore, skip);
-    if (!found) {
-      await pick(null);
-      return say("Nothing is left to review at this score. Lower the score, or download the result.");
-    }
-    if (!inside(found.bounds, map.bounds())) map.goTo(found.bounds, false);
-    await pick(found.uid);
+  const setQueue = (change: Partial<Queue>): void =>
+    store.set({ queue: { ...store.now.queue, ...change } });
+
+  /** Not to come up: what is looked at, and what waits to be saved. */
+  const skipped = (): Set<string> => {
+    const { picked, waiting, queue } = store.now;
+    const waits = waiting.map(({ draft }) => draft.building);
+    const gone = queue.order === "nearest" ? queue.trail : []; // else one would go to and fro
+    return new Set([picked?.uid, ...waits, ...gone].filter((uid) => uid != null));
   };
 
-  /** The server knows all of them; without a connection, the list of what is in view must do. */
-  const nearest = async (
-    from: readonly [number, number],
-    minScore: number,
-    skip: ReadonlySet<string>,
-  ): Promise<api.Listed | undefined> => {
+  const coming = (): readonly Building[] =>
+    upcoming(store.now.queue, store.now.view.minScore, skipped());
+
+  const middle = (): readonly [number, number] => {
+    const { picked } = store.now;
+    if (picked) return centreOf(picked.outline);
+    const [west, south, east, north] = page.bounds ?? [0, 0, 0, 0];
+    return sight()?.centre() ?? [(west + east) / 2, (south + north) / 2];
+  };
+
+  /** Fetch what follows; `anew` from the start. One at a time. */
+  const refill = (anew = false): Promise<void> => {
+    if (anew) round++;
+    else if (filling) return filling;
+    const mine = fill(anew, round).finally(() => {
+      if (filling === mine) filling = null;
+    });
+    return (filling = mine);
+  };
+
+  const fill = async (anew: boolean, mine: number): Promise<void> => {
+    const { queue, view } = store.now;
+    const { filters, order } = queue;
+    const near = order === "nearest" ? middle() : undefined;
+    const cursor = anew || near ? undefined : (queue.cursor ?? undefined);
+    const limit = near ? Math.min(PREFETCHED + skipped().size, AT_MOST) : PREFETCHED;
+    setQueue(anew ? { is: "loading", items: [], cursor: "" } : { is: "loading" });
     try {
-      const limit = Math.min(skip.size + 1, NEAREST_AT_MOST);
-      const all = await api.unreviewedNear(page.id, from, minScore, limit);
-      return nextToReview(all, from, minScore, skip);
+      const asked = { filters, minScore: view.minScore, order, near, cursor, limit };
+      const found = await queuePage(page.id, asked);
+      if (mine !== round) return;
+      const fresh = learn(found.buildings);
+      const kept = anew || near || !cursor ? [] : coming();
+      setQueue({
+        is: "ready", ordered: found.ordered, cursor: found.next, items: appended(kept, fresh),
+      });
+      if (!found.ordered) setTimeout(orderAgain, ORDER_AGAIN_MS, mine);
+    } catch (error) {
+      if (mine !== round) return;
+      setQueue({ is: "failed" });
+      fail(error);
+    }
+  };
+
+  /** The server has worked out meanwhile what is most worth a look. */
+  const orderAgain = (mine: number): void => {
+    if (mine === round && store.now.queue.order === "value") void refill(true);
+  };
+
+  const count = async (): Promise<void> => {
+    const { filters } = store.now.queue;
+    if (!filters.who && !filters.area) return setQueue({ count: null });
+    const mine = round;
+    try {
+      const found = await queueCount(page.id, filters, store.now.view.minScore);
+      if (mine === round) setQueue({ count: found });
     } catch (error) {
       fail(error);
-      return nextToReview(store.now.listed ?? [], from, minScore, skip);
     }
   };
 
-  return { refreshList, listMore, next };
+  const refreshQueue = async (): Promise<void> => {
+    if (store.now.progress?.state !== "done") return;
+    const filled = refill(true);
+    void count();
+    if (store.now.table) void turnTo({ ...store.now.table, cursors: [""] });
+    await filled;
+  };
+
+  const filterQueue = (change: Partial<Filters>): void => {
+    const { filters } = store.now.queue;
+    setQueue({ filters: { ...filters, ...change } });
+    void refreshQueue();
+  };
+
+  /** What the map shows follows at once; nothing here waits for the server. */
+  const goTo = (uid: string, building: Building | undefined): Promise<void> => {
+    const map = sight();
+    const bounds = building && boundsOf(building.outline);
+    if (map && bounds && mustMove(bounds, map.bounds())) map.goTo(bounds, false);
+    return pick(uid);
+  };
+
+  const goOn = (building: Building): Promise<void> => {
+    store.set({ queue: wentTo(store.now.queue, building.uid) });
+    const gone = goTo(building.uid, building);
+    const { queue } = store.now;
+    const more = queue.cursor !== null || queue.order === "nearest";
+    if (coming().length < REFILL_BELOW && more) void refill();
+    return gone;
+  };
+
+  const next = async (): Promise<void> => {
+    if (store.now.drawing) return;
+    if (store.now.table) return nextRow(1);
+    const { trail, at } = store.now.queue;
+    const ahead = trail[at + 1];
+    if (ahead !== undefined) {
+      setQueue({ at: at + 1 });
+      return goTo(ahead, core.known(ahead));
+    }
+    const [first] = coming();
+    if (first) return goOn(first);
+    store.set({ opening: true }); // a second key press must not decide on the same building again
+    await refill(store.now.queue.cursor === null);
+    const [found] = coming();
+    if (found) return goOn(found);
+    store.set({ opening: false });
+    if (store.now.queue.is === "failed") return;
+    await pick(null);
+    say("Nothing is left in the queue. Lower the score, change the filters, or download the result.");
+  };
+
+  const previous = async (): Promise<void> => {
+    if (store.now.drawing) return;
+    if (store.now.table) return nextRow(-1);
+    const { trail, at } = store.now.queue;
+    // From a building that was picked by hand, back to where the queue was left
+    const left = store.now.picked?.uid === trail[at] ? at - 1 : at;
+    const uid = trail[left];
+    if (uid === undefined) return say("This is where you began.");
+    setQueue({ at: left });
+    return goTo(uid, core.known(uid));
+  };
+
+  /** Draw the outline inside which to look; needs the map. */
+  const drawFilter = (): void => {
+    const tool = pen();
+    if (!tool) return say("The map is not here yet. Draw the area once it is.", true);
+    if (store.now.drawing) return say("Finish or stop the drawing first.", true);
+    store.set({ drawingFilter: true });
+    say("Draw the area on the map: click its corners, then the first one again.");
+    tool.draw((area) => {
+      if (!store.now.drawingFilter) return;
+      stopFilter();
+      filterQueue({ area });
+    });
+  };
+
+  const stopFilter = (): void => {
+    if (!store.now.drawingFilter) return;
+    // The pen is still busy with the click that closed the outline.
+    setTimeout(() => pen()?.putDown());
+    store.set({ drawingFilter: false });
+  };
+
+  const turnTo = async (table: Table): Promise<void> => {
+    const asked: Table = { ...table, is: "loading" };
+    store.set({ table: asked });
+    try {
+      const { queue, view } = store.now;
+      const found = await queuePage(page.id, {
+        filters: queue.filters, minScore: view.minScore, order: table.order,
+        cursor: table.cursors.at(-1), limit: TABLE_ROWS,
+      });
+      if (store.now.table !== asked) return;
+      store.set({ table: { ...asked, is: "ready", rows: learn(found.buildings), next: found.next } });
+    } catch (error) {
+      if (store.now.table === asked) store.set({ table: { ...asked, is: "failed" } });
+      fail(error);
+    }
+  };
+
+  const nextRow = async (step: 1 | -1): Promise<void> => {
+    const { table, picked } = store.now;
+    if (!table) return;
+    const at = table.rows.findIndex(({ uid }) => uid === picked?.uid);
+    const row = table.rows[at < 0 ? 0 : at + step];
+    if (row) return goTo(row.uid, row);
+    say(step > 0 ? "The last row of this page." : "The first row of this page.");
+  };
+
+  let rests: ReturnType<typeof setTimeout> | undefined;
+  store.watch((now, before) => {
+    if (now.view.minScore === before.view.minScore || now.progress?.state !== "done") return;
+    clearTimeout(rests);
+    rests = setTimeout(() => void refreshQueue(), SLIDER_RESTS_MS);
+  });
+
+  return {
+    refreshList,
+    listMore,
+    refreshQueue,
+    filterQueue,
+    clearFilters: (): void => filterQueue(NO_FILTERS),
+    orderQueue(order: Order): void {
+      setQueue({ order, trail: [], at: -1 });
+      void refreshQueue();
+    },
+    /** What comes, without what is decided on: for the panel. */
+    coming,
+    next,
+    previous,
+    drawFilter,
+    stopFilter,
+    /** Open it, or close it again. */
+    toggleTable(): void {
+      if (store.now.table) return store.set({ table: null });
+      if (store.now.progress?.state !== "done" || store.now.drawing) return;
+      const { order } = store.now.queue;
+      const start = { rows: [], next: null, cursors: [""], is: "loading" } as const;
+      void turnTo({ ...start, order: order === "nearest" ? "value" : order });
+    },
+    sortTable(order: Exclude<Order, "nearest">): void {
+      const { table } = store.now;
+      if (table) void turnTo({ ...table, order, cursors: [""] });
+    },
+    turnTable(forward: boolean): void {
+      const { table } = store.now;
+      if (!table) return;
+      const { cursors, next } = table;
+      if (forward && next !== null) void turnTo({ ...table, cursors: [...cursors, next] });
+      else if (!forward && cursors.length > 1) void turnTo({ ...table, cursors: cursors.slice(0, -1) });
+    },
+  };
 }
-
-const middle = ([west, south, east, north]: Bounds): readonly [number, number] => [
-  (west + east) / 2,
-  (south + north) / 2,
-];
-
-const inside = (inner: Bounds, outer: Bounds): boolean =>
-  inner[0] >= outer[0] && inner[1] >= outer[1] && inner[2] <= outer[2] && inner[3] <= outer[3];
 

@@ -5,7 +5,7 @@
 import * as api from "../api/assessments";
 import { Refused } from "../api/client";
 import type { Assessment, AssessmentPage, Building, DecisionKind, Draft } from "../api/types";
-import type { Bounds } from "../geo/outline";
+import { boundsOf, type Bounds } from "../geo/outline";
 import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { createAreas } from "./areas";
 import { KIND_NAMES, foretell } from "./decisions";
@@ -14,12 +14,15 @@ import { createDesk } from "./desk";
 import { createJob } from "./job";
 import { createLists } from "./lists";
 import { createOutbox, type Answer, type Waiting } from "./outbox";
+import { EMPTY_QUEUE, updated } from "./queue";
 import type { Core, DrawingTool, ReviewState, Sight, View } from "./state";
 import { createStore, type Store } from "./store";
+import { withNewest } from "./table";
+import { moved } from "./tally";
 
 export type Session = ReturnType<typeof createSession>;
 
-const COUNT_AGAIN_MS = 250;
+const COUNT_AGAIN_MS = 10_000; // what one sees oneself is counted here meanwhile
 
 export function createSession(page: AssessmentPage) {
   const outboxKey = `outbox:${page.id}`;
@@ -38,6 +41,9 @@ export function createSession(page: AssessmentPage) {
     gaps: null,
     listed: null,
     listGoesOn: null,
+    queue: EMPTY_QUEUE,
+    drawingFilter: false,
+    table: null,
     message: null,
     undoable: [],
     keysOn: true,
@@ -47,6 +53,7 @@ export function createSession(page: AssessmentPage) {
   const known = new Map<string, Building>();
   let sight: Sight | null = null;
   let pen: DrawingTool | null = null;
+  let wanted: string | null = null; // to be picked: an answer about another comes too late
   let countTimer: ReturnType<typeof setTimeout> | undefined;
 
   const versionOf = (uid: string): number => known.get(uid)?.version ?? 0;
@@ -57,22 +64,37 @@ export function createSession(page: AssessmentPage) {
     say(error.message, true);
   };
 
+  const learn = (buildings: readonly Building[]): readonly Building[] =>
+    buildings.map((fetched) => {
+      const ours = known.get(fetched.uid);
+      const newest = ours && ours.version > fetched.version ? ours : fetched;
+      known.set(fetched.uid, newest);
+      return newest;
+    });
+
   const show = (building: Building): void => {
+    const before = known.get(building.uid);
     known.set(building.uid, building);
     sight?.put(building);
-    const { picked, listed } = store.now;
+    const { picked, listed, counts, queue, table, view } = store.now;
     const { uid, grade, review } = building;
     store.set({
       picked: picked?.uid === uid ? building : picked,
       listed: listed?.map((one) => (one.uid === uid ? { ...one, grade, review } : one)) ?? null,
+      counts: counts && moved(counts, before, building),
+      queue: updated(queue, building, view.minScore),
+      table: withNewest(table, building),
     });
   };
 
-  const recount = (): void => {
-    clearTimeout(countTimer);
+  /** Soon, once for all decisions meanwhile; `now`: at once. */
+  const recount = (now = false): void => {
+    if (now) clearTimeout(countTimer);
+    else if (countTimer !== undefined) return;
     countTimer = setTimeout(() => {
+      countTimer = undefined;
       api.counts(page.id).then((counts) => store.set({ counts }), fail);
-    }, COUNT_AGAIN_MS);
+    }, now ? 0 : COUNT_AGAIN_MS);
   };
 
   /** What is done does not change: asked once. */
@@ -87,22 +109,29 @@ export function createSession(page: AssessmentPage) {
     }
   };
 
+  /** What is known shows at once, and its history is asked for behind. */
   const pick = async (uid: string | null): Promise<void> => {
     if (store.now.drawing) return;
+    wanted = uid;
     sight?.select(uid);
     if (uid === null) return store.set({ picked: null, opening: false });
-    store.set({ opening: true });
+    const there = known.get(uid);
+    store.set(there ? { picked: there, opening: false } : { opening: true });
     try {
       const fetched = await api.building(page.id, uid);
       const ours = known.get(uid);
       // A decision of ours may still be on its way: then ours is newer than the server's.
       const building =
         ours && ours.version > fetched.version ? { ...ours, history: fetched.history } : fetched;
+      if (there && building.version !== ours?.version) show(building);
       known.set(uid, building);
-      store.set({ picked: building, opening: false });
+      if (wanted === uid) store.set({ picked: building, opening: false });
     } catch (error) {
-      store.set({ picked: null, opening: false });
-      sight?.select(null);
+      if (there && error instanceof Refused && error.passing) return; // the history can wait
+      if (wanted === uid) {
+        store.set({ picked: null, opening: false });
+        sight?.select(null);
+      }
       fail(error);
     }
   };
@@ -183,7 +212,8 @@ export function createSession(page: AssessmentPage) {
   };
 
   const core: Core = {
-    page, store, say, fail, show, pick, send,
+    page, store, say, fail, show, pick, send, learn,
+    known: (uid) => known.get(uid),
     sight: () => sight,
     pen: () => pen,
     post: (draft) => outbox.add(draft),
@@ -218,7 +248,8 @@ export function createSession(page: AssessmentPage) {
   const reload = (): void => {
     known.clear();
     sight?.reload();
-    recount();
+    recount(true);
+    void lists.refreshQueue();
     void areas.refreshAreas();
     void lists.refreshList();
     void fetchGaps();
@@ -256,6 +287,11 @@ export function createSession(page: AssessmentPage) {
       sight.look(store.now.view);
       sight.showAreas(store.now.areas);
       if (store.now.gaps) sight.showGaps(store.now.gaps);
+      const { picked } = store.now; // before there was a map
+      if (picked) {
+        sight.select(picked.uid);
+        sight.goTo(boundsOf(picked.outline), false);
+      }
       outbox.resume();
       void lists.refreshList();
     },

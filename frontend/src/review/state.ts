@@ -14,7 +14,9 @@ import type {
 import type { Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
 import type { Waiting } from "./outbox";
+import type { Queue } from "./queue";
 import type { Store } from "./store";
+import type { Table } from "./table";
 
 export interface View {
   minScore: number;
@@ -79,6 +81,11 @@ export interface ReviewState {
   listed: readonly Listed[] | null;
   /** Where the list goes on; null when it is whole. */
   listGoesOn: string | null;
+  queue: Queue;
+  /** The outline inside which the queue looks is being drawn. */
+  drawingFilter: boolean;
+  /** Open beside the map; null while it is closed. */
+  table: Table | null;
   message: Message | null;
   undoable: readonly { uid: string; decision: string }[];
   keysOn: boolean;
@@ -99,6 +106,10 @@ export interface Core {
   /** Take this as the newest state of a building, everywhere. */
   show(building: Building): void;
   pick(uid: string | null): Promise<void>;
+  /** Take these as fetched, unless newer ones are known; gives the newest of each. */
+  learn(buildings: readonly Building[]): readonly Building[];
+  /** The newest state that this page has seen. */
+  known(uid: string): Building | undefined;
   /** Decide on a building: shown at once, kept, and on its way. */
   send(building: Building, kind: DecisionKind, more?: Partial<Draft>): void;
   /** Put a decision that is not about one known building on its way. */

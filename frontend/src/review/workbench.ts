@@ -23,7 +23,6 @@ export interface Offers {
   unsure(because: Because, note?: string): void;
   flag(note?: string): void;
   unflag(): void;
-  previous(): void;
   split(): void;
   merge(): void;
   square(): void;
@@ -32,7 +31,6 @@ export interface Offers {
   shift(): void;
   notAssessable(): void;
   redo(): void;
-  openTable(): void;
 }
 
 /** What can be done with the view alone. */

@@ -141,6 +141,13 @@ def to_explain(_: Kitchen) -> list[str]:
     return [str(explanations.ask(actor, row.pk, building.uid).pk)]
 
 
+def to_order(kitchen: Kitchen) -> list[str]:
+    """An assessment that was just merged."""
+    (pk,) = to_merge(kitchen)
+    assessment_tasks.merge(pk)
+    return [pk]
+
+
 def to_train(kitchen: Kitchen) -> list[str]:
     """A training run on decisions in two places."""
     kitchen.patch.setattr(training_tasks, "recipe", lambda: QUICK)
@@ -195,6 +202,7 @@ RECIPES: dict[str, Callable[[Kitchen], list[str]]] = {
     "assessments.detect": to_detect,
     "assessments.merge": to_merge,
     "review.explain": to_explain,
+    "review.order": to_order,
     "training.run": to_train,
     "ops.measure_store": to_measure,
     "ops.relay": to_relay,

@@ -1,0 +1,204 @@
+/** The same buildings and the same acts as a table: for screen readers, and for whoever likes it. */
+import "../styles/queue.css";
+import { useEffect, useRef } from "preact/hooks";
+
+import type { Building } from "../api/types";
+import { area, percent, when } from "../geo/format";
+import { GRADES, GRADE_NAMES } from "../geo/grades";
+import { REVIEW_NAMES } from "../review/decisions";
+import { TABLE_ROWS } from "../review/lists";
+import { isFiltered } from "../review/queue";
+import type { Session } from "../review/session";
+import { useStore } from "../review/store";
+import type { Table } from "../review/table";
+import { GradeName } from "./parts";
+
+export function TablePanel({ session }: { session: Session }) {
+  const { table } = useStore(session.store);
+  return table && <Open table={table} session={session} />;
+}
+
+function Open({ table, session }: { table: Table; session: Session }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    const from = document.activeElement;
+    heading.current?.focus();
+    return () => from instanceof HTMLElement && from.focus();
+  }, []);
+  const first = (table.cursors.length - 1) * TABLE_ROWS + 1;
+  const last = first + table.rows.length - 1;
+  const range = table.rows.length ? `${first.toLocaleString("en")} to ${last.toLocaleString("en")}` : "none";
+  return (
+    <section class="table-view" aria-labelledby="table-title" aria-busy={table.is === "loading"} data-table={table.is}>
+      <header>
+        <h2 id="table-title" ref={heading} tabIndex={-1}>Buildings as a table</h2>
+        {table.order !== "value" && (
+          <button type="button" onClick={() => session.sortTable("value")}>Most worth a look first</button>
+        )}
+        <States session={session} />
+        <button type="button" onClick={() => session.toggleTable()}>Back to the map</button>
+      </header>
+      <div class="scroll">
+        <Rows table={table} session={session} />
+      </div>
+      <nav aria-label="Pages of the table">
+        <button type="button" disabled={table.cursors.length === 1} onClick={() => session.turnTable(false)}>
+          Rows before
+        </button>
+        <span role="status">{table.is === "loading" ? "Loading…" : `Rows ${range}`}</span>
+        <button type="button" disabled={table.next === null} onClick={() => session.turnTable(true)}>
+          Rows after
+        </button>
+      </nav>
+    </section>
+  );
+}
+
+function States({ session }: { session: Session }) {
+  const { queue } = useStore(session.store);
+  const all = queue.filters.state === "any";
+  return (
+    <>
+      <label class="check">
+        <input
+          type="checkbox"
+          name="table-all"
+          checked={all}
+          onChange={() => session.filterQueue({ state: all ? "unreviewed" : "any" })}
+        />
+        Those decided on as well
+      </label>
+      {isFiltered({ ...queue.filters, state: "unreviewed" }) && <span class="quiet">Filters of the queue are on.</span>}
+    </>
+  );
+}
+
+function Rows({ table, session }: { table: Table; session: Session }) {
+  const { picked, queue } = useStore(session.store);
+  const filtered = isFiltered(queue.filters);
+  const caption =
+    table.order === "value" ? "most worth a look first" : SORTED[table.order];
+  return (
+    <table>
+      <caption>
+        {filtered ? "Buildings that the filters leave" : "Buildings nobody has decided on"}, {caption}. Arrow
+        keys up and down go from row to row; the single keys decide on the row that is marked.
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">Building</th>
+          <th scope="col">Grade</th>
+          <Sorted label="Score" ascending="score" descending="surest" table={table} session={session} />
+          <th scope="col" class="number">Area</th>
+          <th scope="col">State</th>
+          <Sorted label="Decided" ascending="oldest" descending="newest" table={table} session={session} />
+          {session.page.can_review && <th scope="col">Decide</th>}
+        </tr>
+      </thead>
+      <tbody onKeyDown={walk}>
+        {table.rows.map((row) => (
+          <Row key={row.uid} row={row} picked={picked?.uid === row.uid} session={session} />
+        ))}
+        {table.rows.length === 0 && (
+          <tr>
+            <td colSpan={7}>
+              {table.is === "loading" && "Loading…"}
+              {table.is === "ready" && "No building matches. Clear the filters beside the map, or lower the score."}
+              {table.is === "failed" && (
+                <>
+                  The table could not be fetched.{" "}
+                  <button type="button" onClick={() => session.sortTable(table.order)}>Try again</button>
+                </>
+              )}
+            </td>
+          </tr>
+        )}
+      </tbody>
+    </table>
+  );
+}
+
+const SORTED = {
+  score: "lowest score first",
+  surest: "highest score first",
+  oldest: "oldest decision first",
+  newest: "newest decision first",
+};
+
+interface SortedProps {
+  label: string;
+  ascending: Table["order"];
+  descending: Table["order"];
+  table: Table;
+  session: Session;
+}
+
+function Sorted({ label, ascending, descending, table, session }: SortedProps) {
+  const sort =
+    table.order === ascending ? "ascending" : table.order === descending ? "descending" : "none";
+  return (
+    <th scope="col" aria-sort={sort}>
+      <button
+        type="button"
+        onClick={() => session.sortTable(sort === "ascending" ? descending : ascending)}
+      >
+        {label} <span aria-hidden="true">{{ ascending: "▲", descending: "▼", none: "↕" }[sort]}</span>
+      </button>
+    </th>
+  );
+}
+
+function Row({ row, picked, session }: { row: Building; picked: boolean; session: Session }) {
+  const name = `Building ${row.uid.slice(0, 8)}`;
+  /** On this row, whichever was picked before; it is known, so nothing is waited for. */
+  const on = (act: () => void) => (): void => {
+    void session.pick(row.uid);
+    act();
+  };
+  return (
+    <tr data-row={row.uid} data-picked={picked} data-review={row.review}>
+      <th scope="row">
+        <button type="button" aria-current={picked} onClick={() => void session.pick(row.uid)}>{name}</button>
+      </th>
+      <td><GradeName grade={row.grade} /></td>
+      <td class="number">{row.score === null ? "by hand" : percent(row.score)}</td>
+      <td class="number">{area(row.area_m2)}</td>
+      <td>{REVIEW_NAMES[row.review]}</td>
+      <td>{row.version > 0 ? `${row.updated_by ?? "a former user"}, ${when(row.updated_at)}` : "–"}</td>
+      {session.page.can_review && (
+        <td>
+          <div class="acts">
+            <button type="button" aria-label={`Accept ${name}`} onClick={on(() => session.decide("accept"))}>Accept</button>
+            <button type="button" aria-label={`No building: reject ${name}`} onClick={on(() => session.decide("reject"))}>No building</button>
+            <select
+              aria-label={`Grade of ${name}`}
+              value=""
+              onChange={(event) => {
+                const grade = GRADES.find((one) => one === event.currentTarget.value);
+                event.currentTarget.value = "";
+                if (grade) on(() => session.decide("regrade", grade))();
+              }}
+            >
+              <option value="">Grade…</option>
+              {GRADES.map((grade) => <option key={grade} value={grade}>{GRADE_NAMES[grade]}</option>)}
+            </select>
+          </div>
+        </td>
+      )}
+    </tr>
+  );
+}
+
+/** Up and down stay in the column that has the focus. */
+function walk(event: KeyboardEvent): void {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const target = event.target;
+  if (step === undefined || !(target instanceof HTMLElement) || target.matches("select")) return;
+  const row = target.closest("tr");
+  const to = step > 0 ? row?.nextElementSibling : row?.previousElementSibling;
+  const button = to?.querySelector<HTMLElement>("th button");
+  if (!button) return;
+  event.preventDefault();
+  button.focus();
+  button.click();
+}
