@@ -49,6 +49,10 @@ BODIES: dict[str, dict[str, Any]] = {
         "on_version": 0,
     },
     "assessments/<uuidstr:assessment_id>/reviewed-areas": {"outline": ring(33, 35, 34, 36)},
+    "assessments/<uuidstr:assessment_id>/presence": {
+        "centre": [33.5, 35.5],
+        "bounds": [33, 35, 34, 36],
+    },
 }
 
 
