@@ -12,8 +12,7 @@ from unosat.accounts.actors import Actor, actor_of
 from unosat.assessments.api import router as assessments
 from unosat.errors import BadRequest, NotFound, RefusedError
 from unosat.exports.api import router as exports
-from unosat.review.api import router as review
-from unosat.review.together import router as together
+from unosat.review.together import router as review
 from unosat.scenes.api import router as scenes
 from unosat.training.api import router as training
 
@@ -39,7 +38,7 @@ api = NinjaAPI(
     auth=KeyOrSession(),  # deny by default
     urls_namespace="api-1",
 )
-for router in (scenes, assessments, review, together, exports, training):
+for router in (scenes, assessments, review, exports, training):
     api.add_router("", router)
 
 

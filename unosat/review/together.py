@@ -1,19 +1,21 @@
-"""HTTP for those who review together: who is here, and what was decided meanwhile."""
+"""HTTP for those who review together: who is here, and what was decided meanwhile.
+
+On the same router as api.py: decisions are listed at the address that they are sent to.
+"""
 
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema, Status
+from ninja import Query, Schema, Status
 from pydantic import Field
 
 from unosat.accounts.actors import actor_of
 from unosat.review import following, presence
+from unosat.review.api import router
 from unosat.review.following import Since
 from unosat.review.presence import Whereabouts
-
-router = Router(tags=["review"])
 
 Longitude = Annotated[float, Field(ge=-180, le=360)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]

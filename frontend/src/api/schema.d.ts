@@ -1487,6 +1487,61 @@ export interface components {
             reason: string;
         };
         /**
+         * SinceQuery
+         * @description ``after`` is ``next`` or ``seen`` of an earlier answer; left out, only ``seen`` is told.
+         */
+        SinceQuery: {
+            /**
+             * After
+             * @default
+             */
+            after: string;
+            /**
+             * Limit
+             * @default 500
+             */
+            limit: number;
+        };
+        /**
+         * MadeOut
+         * @description That a decision was made; ``number`` is the building's version after it.
+         */
+        MadeOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /** Number */
+            number: number;
+            /** Kind */
+            kind: string;
+            /** User */
+            user: string;
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+        };
+        /**
+         * SinceOut
+         * @description Decisions in their order; ``next`` is null on the last page, ``seen`` is for another day.
+         */
+        SinceOut: {
+            /** Decisions */
+            decisions: components["schemas"]["MadeOut"][];
+            /** Next */
+            next: string | null;
+            /** Seen */
+            seen: string;
+        };
+        /**
          * AreaOut
          * @description A reviewed area, as it was cut to the image.
          */
@@ -1573,61 +1628,6 @@ export interface components {
             ];
             /** Building */
             building?: string | null;
-        };
-        /**
-         * SinceQuery
-         * @description ``after`` is ``next`` or ``seen`` of an earlier answer; left out, only ``seen`` is told.
-         */
-        SinceQuery: {
-            /**
-             * After
-             * @default
-             */
-            after: string;
-            /**
-             * Limit
-             * @default 500
-             */
-            limit: number;
-        };
-        /**
-         * MadeOut
-         * @description That a decision was made; ``number`` is the building's version after it.
-         */
-        MadeOut: {
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            /**
-             * Building
-             * Format: uuid
-             */
-            building: string;
-            /** Number */
-            number: number;
-            /** Kind */
-            kind: string;
-            /** User */
-            user: string;
-            /**
-             * Made At
-             * Format: date-time
-             */
-            made_at: string;
-        };
-        /**
-         * SinceOut
-         * @description Decisions in their order; ``next`` is null on the last page, ``seen`` is for another day.
-         */
-        SinceOut: {
-            /** Decisions */
-            decisions: components["schemas"]["MadeOut"][];
-            /** Next */
-            next: string | null;
-            /** Seen */
-            seen: string;
         };
         /**
          * PreviewOut

@@ -9,10 +9,12 @@ import type { AssessmentPage } from "../api/types";
 import { addAreaLayer } from "../map/areaLayer";
 import { addBuildingLayers } from "../map/buildingLayers";
 import { addGapLayer } from "../map/gapLayer";
+import { addPeerLayer } from "../map/peerLayer";
 import { createPen } from "../map/pen";
 import { addImagery, startMap } from "../map/start";
 import { Legend } from "../panels/Legend";
 import { Notices } from "../panels/Notices";
+import { Saving } from "../panels/Saving";
 import { Side } from "../panels/Side";
 import { Tools } from "../panels/Tools";
 import { listenToKeys } from "../review/keys";
@@ -26,6 +28,7 @@ render(<Side session={session} />, element("side"));
 render(<Legend session={session} />, element("legend"));
 render(<Tools session={session} />, element("tools"));
 render(<Notices session={session} />, element("notices"));
+render(<Saving session={session} />, element("saving"));
 
 let told = false; // by the stream; what was asked for before may arrive after it, and is older then
 listen(page.id, {
@@ -35,6 +38,8 @@ listen(page.id, {
   },
   decision: (change) => void session.hearDecision(change),
   reviewedArea: () => void session.refreshAreas(),
+  presence: session.hearPeer,
+  missed: session.hearMissed,
   connected: session.hearConnection,
 });
 assessment(page.id).then(
@@ -65,6 +70,7 @@ async function openMap(session: Session): Promise<void> {
   session.see(
     {
       ...layers,
+      ...addPeerLayer(map),
       showAreas: (all) => areas.show(all),
       showGaps: (all) => gaps.show(all),
       goTo([west, south, east, north], close) {
@@ -85,6 +91,7 @@ async function openMap(session: Session): Promise<void> {
     createPen(map),
   );
   map.on("moveend", () => void session.refreshList());
+  map.on("moveend", session.moved);
   listenToKeys(session, {
     showBefore(is) {
       if (before_scene) map.setLayoutProperty("imagery-before", "visibility", is ? "visible" : "none");

@@ -125,6 +125,7 @@ function Habits({ session }: { session: Session }) {
         <dt><Key>A</Key></dt><dd>add a building</dd>
         <dt><Key>M</Key></dt><dd>mark a reviewed area</dd>
         <dt><Key>Ctrl Z</Key></dt><dd>undo</dd>
+        <dt><Key>Ctrl Shift Z</Key></dt><dd>redo</dd>
         <dt><Key>B</Key></dt><dd>hold: the image before, if there is one</dd>
         <dt><Key>Esc</Key></dt><dd>stop drawing, let go</dd>
       </dl>

@@ -17,8 +17,11 @@ export function Tools({ session }: { session: Session }) {
       <button type="button" onClick={() => session.markArea()}>
         Mark a reviewed area <Key>M</Key>
       </button>
-      <button type="button" onClick={() => void session.undo()}>
-        Undo <Key>Ctrl Z</Key>
+      <button type="button" title="Ctrl Z" onClick={() => session.undo()}>
+        Undo
+      </button>
+      <button type="button" title="Ctrl Shift Z" onClick={() => session.redo()}>
+        Redo
       </button>
     </div>
   );

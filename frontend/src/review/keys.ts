@@ -19,7 +19,7 @@ export function listenToKeys(session: Session, held: Held): void {
     if (taken(event.target, event.key)) return;
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
       event.preventDefault();
-      return void session.undo();
+      return event.shiftKey ? session.redo() : session.undo();
     }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") return escape(session);
