@@ -12,7 +12,7 @@ from unosat.accounts.actors import Actor, actor_of
 from unosat.assessments.api import router as assessments
 from unosat.errors import BadRequest, NotFound, RefusedError
 from unosat.exports.api import router as exports
-from unosat.review.api import router as review
+from unosat.review.together import router as review
 from unosat.scenes.api import router as scenes
 from unosat.teams.api import router as teams
 from unosat.training.api import router as training

@@ -66,6 +66,10 @@ BODIES: dict[str, dict[str, Any]] = {
         "building": str(uuid4()),
         "answer": "destroyed",
     },
+    "assessments/<uuidstr:assessment_id>/presence": {
+        "centre": [33.5, 35.5],
+        "bounds": [33, 35, 34, 36],
+    },
 }
 
 

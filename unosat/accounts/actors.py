@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from unosat import logs
 from unosat.accounts import keys, throttle
-from unosat.accounts.errors import CsrfFailed
+from unosat.accounts.errors import CsrfFailed, SignedInAsAnother
 from unosat.accounts.models import Membership
 from unosat.errors import Forbidden, NotSignedIn
 
@@ -48,6 +48,18 @@ class Actor:
         if self.user_id is None:
             raise Forbidden("an API key cannot sign this")
         return self.user_id
+
+    def must_be_user(self, user_id: int | None) -> None:
+        """Refuse what somebody else made: a page outlives the session that it was opened in.
+
+        Args:
+            user_id: who made it, as the page says; None if it does not say.
+
+        Raises:
+            SignedInAsAnother: it was not this actor.
+        """
+        if user_id is not None and user_id != self.user_id:
+            raise SignedInAsAnother(f"made by user {user_id}, sent by {self.user_id}")
 
 
 def actor_of(request: HttpRequest) -> Actor:

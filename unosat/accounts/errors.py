@@ -11,6 +11,16 @@ class CsrfFailed(RefusedError):
     status = 403
 
 
+class SignedInAsAnother(RefusedError):
+    """Somebody else has signed in on the same browser since the page was opened."""
+
+    code = "signed_in_as_another"
+    user_message = (
+        "Somebody else is signed in on this browser now. Sign in again as yourself to go on; "
+        "what you decided is kept here until then."
+    )
+
+
 class BadKeyRole(RefusedError):
     """Keys are for partners and analysts."""
 

@@ -112,6 +112,7 @@ def assessment(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
         "can_review": actor.role != "partner",
         "is_admin": actor.role == "admin",
         "user": request.user.get_username(),
+        "user_id": actor.user_id,
     }
     context = {
         "assessment": progress,

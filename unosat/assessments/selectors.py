@@ -117,6 +117,19 @@ def assessment(actor: Actor, assessment_id: UUID) -> Assessment:
     return found
 
 
+def bare(actor: Actor, assessment_id: UUID) -> Assessment:
+    """The same without its progress: one short query, for what is asked with every decision.
+
+    Raises:
+        NotFound: there is none, or it belongs to somebody else.
+    """
+    rows = Assessment.objects.only("organisation_id", "scene_id", "state")
+    found = rows.filter(organisation_id=actor.organisation_id, pk=assessment_id).first()
+    if found is None:
+        raise NotFound(f"assessment {assessment_id}")
+    return found
+
+
 def shards(actor: Actor, assessment_id: UUID, state: str | None = None) -> QuerySet[Shard]:
     """The shards of an assessment in their order, without what they found; for slicing.
 

@@ -20,7 +20,10 @@ from unosat.ops import events
 
 @require_GET
 async def assessment_events(request: HttpRequest, assessment_id: UUID) -> HttpResponseBase:
-    """``progress`` whenever it changes, ``decision`` and ``reviewed_area`` after each."""
+    """``progress`` whenever it changes, ``decision`` and ``reviewed_area`` after each.
+
+    ``presence`` says where somebody looks now; ``missed``, that news may have been lost.
+    """
     try:
         await sync_to_async(_let_in)(request, assessment_id)
     except RefusedError as error:

@@ -28,6 +28,7 @@ UNREAD_AT_MOST = 200  # a reader that is slower loses news, and catches up at th
 PUBLISH_SECONDS = 2.0
 
 News = tuple[str, dict[str, Any]]
+MISSED: News = ("missed", {})
 
 
 def publish(topic: str, event: str, data: dict[str, Any]) -> None:
@@ -122,17 +123,21 @@ class _Switchboard:
                 self._reader.cancel()
 
     async def _read(self) -> None:
+        again = False
         while True:
             try:
-                await self._listen()
+                await self._listen(again=again)
             except (redis.RedisError, OSError):
                 log.warning("news reader lost Redis", exc_info=True)
                 await asyncio.sleep(RECONNECT_SECONDS)
+                again = True
 
-    async def _listen(self) -> None:
+    async def _listen(self, *, again: bool) -> None:
         client = redis.asyncio.from_url(settings.UNOSAT_REDIS_URL)
         async with client, client.pubsub() as subscription:
             await subscription.psubscribe(f"{PREFIX}*")
+            if again:
+                self._all_missed()  # what was published meanwhile is gone
             async for message in subscription.listen():
                 self._deliver(message)
 
@@ -142,8 +147,20 @@ class _Switchboard:
         topic = message["channel"].decode().removeprefix(PREFIX)
         event, data = json.loads(message["data"])
         for queue in self._queues.get(topic, ()):
-            with contextlib.suppress(asyncio.QueueFull):
-                queue.put_nowait((event, data))
+            _put(queue, (event, data))
+
+    def _all_missed(self) -> None:
+        for queues in self._queues.values():
+            for queue in queues:
+                _put(queue, MISSED)
+
+
+def _put(queue: "asyncio.Queue[News]", news: News) -> None:
+    """A reader that is too slow is told that it missed something, in place of what it missed."""
+    if queue.qsize() < queue.maxsize - 1:
+        queue.put_nowait(news)
+    elif not queue.full():
+        queue.put_nowait(MISSED)
 
 
 _switchboards: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Switchboard]" = WeakKeyDictionary()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
-from ninja import Query, Router, Schema, Status
+from ninja import Header, Query, Router, Schema, Status
 from pydantic import Field
 
 from detection.grades import Grade
@@ -355,14 +355,20 @@ def get_explanation_picture(request: HttpRequest, assessment_id: UUID, uid: UUID
     "/assessments/{uuid:assessment_id}/decisions", response={200: DecidedOut, 409: Conflict}
 )
 def decide(
-    request: HttpRequest, assessment_id: UUID, decision: DecisionIn
+    request: HttpRequest,
+    assessment_id: UUID,
+    decision: DecisionIn,
+    made_by: Annotated[int | None, Header(alias="X-Made-By")] = None,
 ) -> Status[dict[str, Any]]:
     """Decide on a building, on several at once, or undo the last decision on one.
 
     It is done whole or not at all. 409 ``changed_meanwhile`` with the building as it now stands,
-    if one is not at ``on_version``. An undo takes back all that the decision touched.
+    if one is not at ``on_version``. An undo takes back all that the decision touched. With
+    ``X-Made-By``, the user who decided, nobody else's session can send it: 409
+    ``signed_in_as_another``.
     """
     actor = actor_of(request)
+    actor.must_be_user(made_by)
     wanted = _request(decision)
     try:
         row = services.record_decision(actor, assessment_id, wanted)

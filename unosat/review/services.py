@@ -160,7 +160,7 @@ def history_of(building: Building) -> History:
 
 
 def _reviewable(actor: Actor, assessment_id: UUID) -> Assessment:
-    row = assessment_selectors.assessment(actor, assessment_id)
+    row = assessment_selectors.bare(actor, assessment_id)
     if row.state != Assessment.State.DONE:
         raise NotDone(f"assessment {row.pk} is {row.state}")
     return row

@@ -1,8 +1,8 @@
 /** What the review page asks of the server. */
-import type { Answer } from "../review/outbox";
+import type { Answer, Trouble } from "../review/log/sender";
 import { boundsOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
-import { Refused, post, remove, request } from "./client";
+import { Refused, post, remove, renewToken, request } from "./client";
 import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea, Shard } from "./types";
 import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "geojson";
 
@@ -73,20 +73,43 @@ function listed({ id, geometry, properties }: Feature<Polygon>): Listed {
   };
 }
 
-/** Send a decision; every outcome is a value, because each is shown differently. */
-export async function decide(id: string, draft: Draft): Promise<Answer> {
+/** Refusals that say nothing of the decision: it stays, and is sent again. */
+const AWAY: Record<string, Trouble["why"]> = {
+  unreachable: "unreachable",
+  failed: "failed",
+  too_many_attempts: "failed",
+  not_signed_in: "signed_out",
+  csrf_failed: "signed_out",
+  signed_in_as_another: "another",
+};
+
+/** Send a decision of a user; every outcome is a value, because each is shown differently. */
+export async function decide(id: string, user: number, draft: Draft): Promise<Answer> {
+  const first = await decideOnce(id, user, draft);
+  const stale = first.is === "away" && first.why === "signed_out";
+  return stale && (await renewToken(user)) ? decideOnce(id, user, draft) : first;
+}
+
+async function decideOnce(id: string, user: number, draft: Draft): Promise<Answer> {
   try {
-    return { is: "saved", building: await post<Building>(`/assessments/${id}/decisions`, draft) };
+    const path = `/assessments/${id}/decisions`;
+    const headers = { "X-Made-By": String(user) };
+    const body = JSON.stringify(draft);
+    const answer = await request<Decided>(path, { method: "POST", headers, body });
+    return { is: "saved", building: answer.uid ? answer : null, also: answer.also ?? [] };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    const { message, body, passing } = error;
-    if (passing) return { is: "unreachable", message };
-    if (error.code === "changed_meanwhile" && body["building"]) {
+    const { message, body, code } = error;
+    const why = AWAY[code];
+    if (why) return { is: "away", why, message };
+    if (code === "changed_meanwhile" && body["building"]) {
       return { is: "conflict", message, theirs: body["building"] as Building };
     }
     return { is: "refused", message };
   }
 }
+
+type Decided = Building & { also?: readonly { uid: string; version: number }[] };
 
 const explanationOf = (id: string, uid: string): string =>
   `/assessments/${id}/buildings/${uid}/explanation`;

@@ -45,7 +45,23 @@ export async function request<T>(path: string, init: RequestInit = {}): Promise<
 export const post = <T>(path: string, body: unknown): Promise<T> =>
   request<T>(path, { method: "POST", body: JSON.stringify(body) });
 
-export const remove = (path: string): Promise<void> => request(path, { method: "DELETE" });
+export const remove = (path: string, init: RequestInit = {}): Promise<void> =>
+  request(path, { ...init, method: "DELETE" });
+
+/**
+ * After somebody signed in again in another tab, this page's token no longer holds: take the new one
+ * from the page as the server would render it now. False if nobody, or somebody else, is signed in.
+ */
+export async function renewToken(user: number): Promise<boolean> {
+  const answer = await fetch(location.pathname, { credentials: "same-origin" }).catch(() => null);
+  if (!answer?.ok) return false;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const data = page.getElementById("page-data")?.textContent;
+  const token = page.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content;
+  if (!data || !token || (JSON.parse(data) as { user_id?: number }).user_id !== user) return false;
+  document.querySelector('meta[name="csrf-token"]')?.setAttribute("content", token);
+  return true;
+}
 
 function refusal(body: unknown): Refused {
   const fields = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};

@@ -1,10 +1,15 @@
 /** Server-sent events of one assessment. The browser reconnects by itself; we say when it has. */
+import type { PeerNews } from "./together";
 import type { Assessment } from "./types";
 
 export interface Hears {
   progress(assessment: Assessment): void;
   decision(change: { building: string; version: number }): void;
   reviewedArea(): void;
+  /** Somebody looks elsewhere now, or has left. */
+  presence(news: PeerNews): void;
+  /** The server knows that it could not tell everything. */
+  missed(): void;
   /** False while the line is down; true when it is back, with whatever was missed in between. */
   connected(is: boolean): void;
 }
@@ -19,6 +24,10 @@ export function listen(assessment: string, hears: Hears): () => void {
     hears.decision(JSON.parse(data) as { building: string; version: number }),
   );
   source.addEventListener("reviewed_area", () => hears.reviewedArea());
+  source.addEventListener("presence", ({ data }: MessageEvent<string>) =>
+    hears.presence(JSON.parse(data) as PeerNews),
+  );
+  source.addEventListener("missed", () => hears.missed());
   source.addEventListener("open", () => hears.connected(true));
   source.addEventListener("error", () => hears.connected(false));
   return () => source.close();

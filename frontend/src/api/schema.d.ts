@@ -483,14 +483,22 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List Decisions
+         * @description What was decided since: whoever missed news of the event stream catches up with it.
+         *
+         *     The first look at an answer may show decisions that were in the one before: know them by id.
+         */
+        get: operations["unosat_review_together_list_decisions"];
         put?: never;
         /**
          * Decide
          * @description Decide on a building, on several at once, or undo the last decision on one.
          *
          *     It is done whole or not at all. 409 ``changed_meanwhile`` with the building as it now stands,
-         *     if one is not at ``on_version``. An undo takes back all that the decision touched.
+         *     if one is not at ``on_version``. An undo takes back all that the decision touched. With
+         *     ``X-Made-By``, the user who decided, nobody else's session can send it: 409
+         *     ``signed_in_as_another``.
          */
         post: operations["unosat_review_api_decide"];
         delete?: never;
@@ -560,6 +568,30 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/presence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Come
+         * @description Say where one looks; it is forgotten after 15 seconds unless said again.
+         */
+        post: operations["unosat_review_together_come"];
+        /**
+         * Leave
+         * @description Say that one is gone.
+         */
+        delete: operations["unosat_review_together_leave"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2146,6 +2178,61 @@ export interface components {
             on_version: number;
         };
         /**
+         * SinceQuery
+         * @description ``after`` is ``next`` or ``seen`` of an earlier answer; left out, only ``seen`` is told.
+         */
+        SinceQuery: {
+            /**
+             * After
+             * @default
+             */
+            after: string;
+            /**
+             * Limit
+             * @default 500
+             */
+            limit: number;
+        };
+        /**
+         * MadeOut
+         * @description That a decision was made; ``number`` is the building's version after it.
+         */
+        MadeOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /** Number */
+            number: number;
+            /** Kind */
+            kind: string;
+            /** User */
+            user: string;
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+        };
+        /**
+         * SinceOut
+         * @description Decisions in their order; ``next`` is null on the last page, ``seen`` is for another day.
+         */
+        SinceOut: {
+            /** Decisions */
+            decisions: components["schemas"]["MadeOut"][];
+            /** Next */
+            next: string | null;
+            /** Seen */
+            seen: string;
+        };
+        /**
          * AreaOut
          * @description A reviewed or not assessable area, as it was cut to the image.
          */
@@ -2195,6 +2282,60 @@ export interface components {
             kind: "reviewed" | "not_assessable";
             /** Because */
             because?: ("cloud" | "shadow" | "bad_image" | "no_image") | null;
+        };
+        /**
+         * HereOut
+         * @description Who else is here; ``latest`` is when the newest decision was made, null if there is none.
+         */
+        HereOut: {
+            /** Here */
+            here: components["schemas"]["PlaceOut"][];
+            /** Latest */
+            latest: string | null;
+        };
+        /**
+         * PlaceOut
+         * @description Where somebody else looks just now.
+         */
+        PlaceOut: {
+            /** User Id */
+            user_id: number;
+            /** User */
+            user: string;
+            /** Centre */
+            centre: [
+                number,
+                number
+            ];
+            /** Bounds */
+            bounds: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /** Building */
+            building: string | null;
+        };
+        /**
+         * PlaceIn
+         * @description Where a person looks: what is in the middle, the view's bounds, and the picked building.
+         */
+        PlaceIn: {
+            /** Centre */
+            centre: [
+                number,
+                number
+            ];
+            /** Bounds */
+            bounds: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /** Building */
+            building?: string | null;
         };
         /**
          * PreviewOut
@@ -3492,10 +3633,37 @@ export interface operations {
             };
         };
     };
+    unosat_review_together_list_decisions: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SinceOut"];
+                };
+            };
+        };
+    };
     unosat_review_api_decide: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 assessment_id: string;
             };
@@ -3611,6 +3779,52 @@ export interface operations {
         responses: {
             /** @description OK */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_review_together_come: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HereOut"];
+                };
+            };
+        };
+    };
+    unosat_review_together_leave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -70,4 +70,5 @@ export interface AssessmentPage {
   can_review: boolean;
   is_admin: boolean;
   user: string;
+  user_id: number;
 }

@@ -9,10 +9,12 @@ import type { AssessmentPage } from "../api/types";
 import { addAreaLayer } from "../map/areaLayer";
 import { addBuildingLayers } from "../map/buildingLayers";
 import { addGapLayer } from "../map/gapLayer";
+import { addPeerLayer } from "../map/peerLayer";
 import { createPen } from "../map/pen";
 import { addImagery, startMap } from "../map/start";
 import { Legend } from "../panels/Legend";
 import { Notices } from "../panels/Notices";
+import { Saving } from "../panels/Saving";
 import { Side } from "../panels/Side";
 import { TablePanel } from "../panels/Table";
 import { Tools } from "../panels/Tools";
@@ -29,6 +31,7 @@ render(<Legend session={session} />, element("legend"));
 render(<Tools session={session} />, element("tools"));
 render(<TablePanel session={session} />, element("table"));
 render(<Notices session={session} />, element("notices"));
+render(<Saving session={session} />, element("saving"));
 
 listenToKeys(session);
 let told = false; // by the stream; what was asked for before may arrive after it, and is older then
@@ -39,6 +42,8 @@ listen(page.id, {
   },
   decision: (change) => void session.hearDecision(change),
   reviewedArea: () => void session.refreshAreas(),
+  presence: session.hearPeer,
+  missed: session.hearMissed,
   connected: session.hearConnection,
 });
 assessment(page.id).then(
@@ -69,6 +74,7 @@ async function openMap(session: Session): Promise<void> {
   session.see(
     {
       ...layers,
+      ...addPeerLayer(map),
       showAreas: (all) => areas.show(all),
       showGaps: (all) => gaps.show(all),
       goTo([west, south, east, north], close) {
@@ -89,6 +95,7 @@ async function openMap(session: Session): Promise<void> {
     createPen(map),
   );
   map.on("moveend", () => void session.refreshList());
+  map.on("moveend", session.moved);
   Object.assign(session.desk.views, {
     blink(is) {
       if (before_scene) map.setLayoutProperty("imagery-before", "visibility", is ? "visible" : "none");

@@ -1,14 +1,15 @@
 /** The building that is picked: what the model said, what people said, what can be said now. */
 import { useEffect, useRef } from "preact/hooks";
 
-import type { Building, PastDecision } from "../api/types";
-import { area, percent, when } from "../geo/format";
+import type { Building } from "../api/types";
+import { area, percent } from "../geo/format";
 import { GRADES, GRADE_NAMES } from "../geo/grades";
-import { KIND_NAMES, REVIEW_NAMES } from "../review/decisions";
+import { REVIEW_NAMES } from "../review/decisions";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import { isFlagged } from "../review/workbench";
 import { Decisions } from "./Decisions";
+import { History } from "./History";
 import { ActionButton, GradeName, Swatch } from "./parts";
 import { Why } from "./Why";
 
@@ -76,7 +77,7 @@ function Details({ building, opening, session }: DetailsProps) {
       {building.source === "model" && (
         <Why key={building.uid} assessment={session.page.id} building={building} />
       )}
-      <History history={building.history} />
+      <History building={building} session={session} />
     </article>
   );
 }
@@ -141,30 +142,6 @@ function Probabilities({ building }: { building: Building }) {
           );
         })}
       </ul>
-    </section>
-  );
-}
-
-function History({ history }: { history: readonly PastDecision[] }) {
-  if (history.length === 0) return <p class="quiet">Nobody has looked at this building yet.</p>;
-  const newestFirst = [...history].sort((a, b) => b.number - a.number);
-  return (
-    <section>
-      <h3>History</h3>
-      <ol class="history">
-        {newestFirst.map((one) => (
-          <li key={one.id}>
-            <b>
-              {KIND_NAMES[one.kind]}
-              {one.kind === "regrade" && one.grade ? ` to ${GRADE_NAMES[one.grade].toLowerCase()}` : ""}
-            </b>{" "}
-            by {one.user ?? "a former user"}
-            <span class="quiet">
-              {when(one.made_at)}, on version {one.on_version}
-            </span>
-          </li>
-        ))}
-      </ol>
     </section>
   );
 }

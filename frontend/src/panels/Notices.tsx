@@ -1,70 +1,49 @@
-/** What is said aloud: saved, waiting, refused, changed by someone else. */
-import { useEffect, useRef } from "preact/hooks";
-
-import type { Building, Draft } from "../api/types";
-import { GRADE_NAMES } from "../geo/grades";
-import { count } from "../geo/format";
-import { KIND_NAMES, REVIEW_NAMES } from "../review/decisions";
+/** What is said aloud: saved, refused, changed by someone else; and the choice after a conflict. */
+import { KIND_NAMES } from "../review/decisions";
 import type { Session } from "../review/session";
-import type { Conflict } from "../review/state";
+import type { ReviewState } from "../review/state";
 import { useStore } from "../review/store";
+import { Conflict } from "./Conflict";
 
 export function Notices({ session }: { session: Session }) {
-  const { message, waiting, connected, conflict } = useStore(session.store);
-  const trouble = waiting.find(({ trouble }) => trouble !== "")?.trouble;
+  const state = useStore(session.store);
+  const { message, connected, conflict, unsettled } = state;
   return (
     <>
       <div class="notices" role="status" aria-live="polite">
         {message && <p class={message.bad ? "notice bad" : "notice"}>{message.text}</p>}
-        {waiting.length > 0 && (
-          <p class={trouble ? "notice bad" : "notice"} data-waiting={waiting.length}>
-            {count(waiting.length, "decision is", "decisions are")} being saved. {trouble}
-          </p>
-        )}
         {!connected && <p class="notice bad">The live connection is down; reconnecting.</p>}
       </div>
-      {conflict && <ConflictDialog conflict={conflict} session={session} />}
+      <Refused state={state} session={session} />
+      {conflict && <Conflict clash={conflict} left={unsettled} session={session} />}
     </>
   );
 }
 
-function ConflictDialog({ conflict, session }: { conflict: Conflict; session: Session }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), [conflict]);
-  const { theirs, draft, message } = conflict;
-  const last = [...theirs.history].sort((a, b) => b.number - a.number)[0];
+/** They stay until they were read: a refused decision is not in the result. */
+function Refused({ state: { refusals }, session }: { state: ReviewState; session: Session }) {
+  if (refusals.length === 0) return null;
   return (
-    <dialog
-      ref={dialog}
-      class="conflict"
-      aria-labelledby="conflict-title"
-      onCancel={() => session.settle(false)}
-    >
-      <h2 id="conflict-title">Someone else was quicker</h2>
-      <p>{message}</p>
-      <dl class="facts">
-        <dt>Now</dt>
-        <dd>
-          {described(theirs)}
-          {last && ` (${KIND_NAMES[last.kind]} by ${last.user ?? "a former user"})`}
-        </dd>
-        <dt>You wanted</dt>
-        <dd>{wanted(draft)}</dd>
-      </dl>
-      <div class="pair">
-        <button type="button" onClick={() => session.settle(false)}>
-          Leave it as it is now
-        </button>
-        <button type="button" class="primary" onClick={() => session.settle(true)}>
-          Do mine on top
-        </button>
-      </div>
-    </dialog>
+    <div class="refusals" role="alert">
+      <h2>Refused by the server, so not part of the result</h2>
+      <ul>
+        {refusals.map(({ entry, message }) => {
+          const uid = entry.draft.building;
+          return (
+            <li key={entry.draft.id}>
+              <b>{KIND_NAMES[entry.draft.kind]}</b>: {message}{" "}
+              {uid !== null && (
+                <button type="button" class="small" onClick={() => void session.pick(uid)}>
+                  Show the building
+                </button>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+      <button type="button" onClick={() => session.dismissRefusals()}>
+        I have read it
+      </button>
+    </div>
   );
 }
-
-const described = ({ grade, review, version }: Building): string =>
-  `${GRADE_NAMES[grade]}, ${REVIEW_NAMES[review].toLowerCase()}, version ${version}`;
-
-const wanted = ({ kind, grade }: Draft): string =>
-  grade && kind === "regrade" ? `regrade to ${GRADE_NAMES[grade].toLowerCase()}` : kind;

@@ -19,3 +19,20 @@ it("an undo waits for the server, who alone knows what was before", () => {
 
   expect(foretell(building, undo)).toBe(building);
 });
+
+it("an undo of ours brings back what we saw before, on the next version", () => {
+  const regraded = { ...building, grade: "destroyed", review: "regraded", version: 4 } as Building;
+  const undo = { id: "d", kind: "undo", building: "b1", on_version: 4 } as const;
+
+  const after = foretell(regraded, undo, building);
+
+  expect(after).toMatchObject({ grade: "no_damage", review: "unreviewed", version: 5 });
+});
+
+it("what an analyst added stays added, whatever is decided on it but a rejection", () => {
+  const added = { ...building, source: "analyst", review: "added", version: 1 } as Building;
+  const on = { id: "d", building: "b1", on_version: 1 };
+
+  expect(foretell(added, { ...on, kind: "accept" }).review).toBe("added");
+  expect(foretell(added, { ...on, kind: "reject" }).review).toBe("rejected");
+});

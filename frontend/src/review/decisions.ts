@@ -1,40 +1,62 @@
 /** What a decision makes of a building, before the server has said so. */
 import type { Building, DecisionKind, Draft, Review } from "../api/types";
 
-const REVIEW_AFTER: Record<Exclude<DecisionKind, "undo">, Review> = {
+/** Every kind there is, whether or not this release's server takes it already. */
+export type Kind = DecisionKind | "unsure" | "flag" | "unflag" | "split" | "merge" | "shift";
+export type State = Review | "unsure" | "replaced";
+
+const REVIEW_AFTER: Partial<Record<Kind, State>> = {
   accept: "accepted",
   reject: "rejected",
   regrade: "regraded",
   redraw: "redrawn",
   add: "added",
+  unsure: "unsure",
+  split: "replaced",
+  merge: "redrawn",
 };
 
-/** The building as it will be if the server agrees; an undo is not foretold. */
-export function foretell(building: Building, draft: Draft): Building {
-  if (draft.kind === "undo") return building;
+/** The building as it will be if the server agrees; `before` is what an undo brings back. */
+export function foretell(building: Building, draft: Draft, before: Building | null = null): Building {
+  const kind = draft.kind as Kind;
+  const version = draft.on_version + 1;
+  if (kind === "undo") {
+    return before ? { ...before, history: building.history, version } : building;
+  }
+  const added = building.source === "analyst" && kind !== "reject" && kind !== "split";
+  const review = added ? "added" : (REVIEW_AFTER[kind] ?? building.review);
   return {
     ...building,
-    grade: draft.grade ?? building.grade,
+    grade: kind === "unsure" ? "unclassified" : (draft.grade ?? building.grade),
     outline: draft.outline ?? building.outline,
-    review: REVIEW_AFTER[draft.kind],
-    version: draft.on_version + 1,
+    review: review as Review,
+    version,
+    ...(kind === "flag" || kind === "unflag" ? { flagged: kind === "flag" } : {}),
   };
 }
 
-export const KIND_NAMES: Record<DecisionKind, string> = {
+export const KIND_NAMES: Record<Kind, string> = {
   accept: "accepted",
   reject: "rejected",
   regrade: "regraded",
   redraw: "redrawn",
   add: "added",
   undo: "undone",
+  unsure: "marked unsure",
+  flag: "flagged for a second look",
+  unflag: "no longer flagged",
+  split: "split",
+  merge: "merged",
+  shift: "shifted",
 };
 
-export const REVIEW_NAMES: Record<Review, string> = {
+export const REVIEW_NAMES: Record<State, string> = {
   unreviewed: "Not reviewed",
   accepted: "Accepted",
   regraded: "Regraded",
   redrawn: "Redrawn",
   added: "Added by hand",
   rejected: "Rejected: no building",
+  unsure: "Unsure: cannot be judged",
+  replaced: "Replaced by other outlines",
 };

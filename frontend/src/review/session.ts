@@ -4,17 +4,20 @@
  */
 import * as api from "../api/assessments";
 import { Refused } from "../api/client";
-import type { Assessment, AssessmentPage, Building, DecisionKind, Draft } from "../api/types";
+import type { PeerNews } from "../api/together";
+import type { Assessment, AssessmentPage, Building } from "../api/types";
 import { boundsOf, type Bounds } from "../geo/outline";
 import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { createAreas } from "./areas";
-import { KIND_NAMES, foretell } from "./decisions";
+import { KIND_NAMES } from "./decisions";
 import { createDrawing } from "./drawing";
 import { createDesk } from "./desk";
+import { createFollowing } from "./following";
 import { createJob } from "./job";
 import { createLists } from "./lists";
-import { createOutbox, type Answer, type Waiting } from "./outbox";
+import { createPresence } from "./presence";
 import { EMPTY_QUEUE, updated } from "./queue";
+import { createSaving } from "./saving";
 import type { Core, DrawingTool, ReviewState, Sight, View } from "./state";
 import { createStore, type Store } from "./store";
 import { withNewest } from "./table";
@@ -25,7 +28,6 @@ export type Session = ReturnType<typeof createSession>;
 const COUNT_AGAIN_MS = 10_000; // what one sees oneself is counted here meanwhile
 
 export function createSession(page: AssessmentPage) {
-  const outboxKey = `outbox:${page.id}`;
   const store: Store<ReviewState> = createStore<ReviewState>({
     progress: null,
     connected: true,
@@ -36,7 +38,13 @@ export function createSession(page: AssessmentPage) {
     drawing: null,
     saving: false,
     waiting: [],
+    trouble: null,
+    waitingElsewhere: 0,
+    cannotKeep: "",
     conflict: null,
+    unsettled: 0,
+    refusals: [],
+    peers: [],
     areas: [],
     gaps: null,
     listed: null,
@@ -46,6 +54,7 @@ export function createSession(page: AssessmentPage) {
     table: null,
     message: null,
     undoable: [],
+    redoable: [],
     keysOn: true,
     advance: true,
   });
@@ -127,51 +136,17 @@ export function createSession(page: AssessmentPage) {
       known.set(uid, building);
       if (wanted === uid) store.set({ picked: building, opening: false });
     } catch (error) {
-      if (there && error instanceof Refused && error.passing) return; // the history can wait
+      const ours = known.get(uid);
+      if (ours && error instanceof Refused && error.passing) {
+        if (wanted === uid) store.set({ picked: ours, opening: false }); // the history can wait
+        return;
+      }
       if (wanted === uid) {
         store.set({ picked: null, opening: false });
         sight?.select(null);
       }
       fail(error);
     }
-  };
-
-  const remember = (uid: string, decision: string): void =>
-    store.set({ undoable: [...store.now.undoable, { uid, decision }] });
-
-  /** What the server did not take cannot be undone. */
-  const forget = (drafts: readonly Draft[]): void => {
-    const gone = new Set(drafts.map(({ id }) => id));
-    store.set({ undoable: store.now.undoable.filter(({ decision }) => !gone.has(decision)) });
-  };
-
-  const hearAnswer = (
-    draft: Draft,
-    answer: Exclude<Answer, { is: "unreachable" }>,
-    dropped: Draft[],
-  ): void => {
-    if (answer.is === "saved") {
-      if (draft.building === null) sight?.drop(draft.id);
-      if (answer.building.version >= versionOf(answer.building.uid)) show(answer.building);
-      if (draft.kind === "add") {
-        remember(answer.building.uid, draft.id);
-        void pick(answer.building.uid);
-      }
-      say(draft.kind === "undo" ? "Undone." : `Saved: ${KIND_NAMES[draft.kind]}.`);
-    } else if (answer.is === "conflict") {
-      forget([draft, ...dropped]);
-      show(answer.theirs);
-      const draftToRedo = dropped.at(-1) ?? draft;
-      const { theirs, message } = answer;
-      store.set({ conflict: { draft: draftToRedo, theirs, message }, message: null });
-      void pick(theirs.uid);
-    } else {
-      forget([draft, ...dropped]);
-      say(answer.message, true);
-      if (draft.building !== null) void comeBack(draft.building);
-      else sight?.drop(draft.id);
-    }
-    recount();
   };
 
   /** Show what the server has, after it refused what we had shown already. */
@@ -183,40 +158,18 @@ export function createSession(page: AssessmentPage) {
     }
   };
 
-  const outbox = createOutbox({
-    send: (draft) => api.decide(page.id, draft),
-    keep: (waiting) => localStorage.setItem(outboxKey, JSON.stringify(waiting)),
-    kept: () => JSON.parse(localStorage.getItem(outboxKey) ?? "[]") as Waiting[],
-    wait: (milliseconds) =>
-      new Promise((resolve) => {
-        setTimeout(resolve, milliseconds);
-        addEventListener("online", () => resolve(), { once: true });
-      }),
-    onChange: (waiting) => store.set({ waiting }),
-    onAnswer: hearAnswer,
+  const saving = createSaving({
+    page, store, say, show, pick, comeBack, recount,
+    sight: () => sight,
+    known: (uid) => known.get(uid),
   });
-
-  const send = (building: Building, kind: DecisionKind, more: Partial<Draft> = {}): void => {
-    const draft: Draft = {
-      id: crypto.randomUUID(),
-      kind,
-      building: building.uid,
-      on_version: known.get(building.uid)?.version ?? building.version,
-      ...more,
-    };
-    if (kind !== "undo") {
-      show(foretell(building, draft));
-      remember(building.uid, draft.id);
-    }
-    outbox.add(draft);
-  };
+  const { send, post } = saving;
 
   const core: Core = {
-    page, store, say, fail, show, pick, send, learn,
+    page, store, say, fail, show, pick, send, post, learn,
     known: (uid) => known.get(uid),
     sight: () => sight,
     pen: () => pen,
-    post: (draft) => outbox.add(draft),
   };
   const lists = createLists(core);
   const areas = createAreas(core);
@@ -225,23 +178,10 @@ export function createSession(page: AssessmentPage) {
   const decide = (kind: "accept" | "reject" | "regrade", grade?: Grade): void => {
     const { picked, opening, drawing, advance } = store.now;
     if (!picked || opening || drawing || !page.can_review) return;
+    if (store.now.cannotKeep) return say(store.now.cannotKeep, true);
     send(picked, kind, grade ? { grade } : {});
     say(kind === "regrade" && grade ? `Regraded: ${GRADE_NAMES[grade]}.` : `Building ${KIND_NAMES[kind]}.`);
     if (advance) void lists.next();
-  };
-
-  const undo = async (): Promise<void> => {
-    const last = store.now.undoable.at(-1);
-    if (!last) return say("Nothing of yours is left to undo on this page.");
-    if (store.now.waiting.length) return say("Wait until everything is saved, then undo.");
-    store.set({ undoable: store.now.undoable.slice(0, -1) });
-    await pick(last.uid);
-    const { picked } = store.now;
-    if (!picked) return;
-    if (newest(picked)?.id !== last.decision) {
-      return say("Someone has changed this building since. Look at it before you change it back.", true);
-    }
-    send(picked, "undo");
   };
 
   /** Everything may have changed: read it all again. */
@@ -256,6 +196,17 @@ export function createSession(page: AssessmentPage) {
     const { picked } = store.now;
     if (picked) void pick(picked.uid);
   };
+
+  const following = createFollowing({
+    assessment: page.id,
+    versionOf,
+    comeBack,
+    recount,
+    reload: () => reload(),
+    waits: (uid) => store.now.waiting.some(({ draft }) => draft.building === uid),
+  });
+  const presence = createPresence(core, following.hearLatest);
+  void following.catchUp(); // from here on nothing is missed
 
   const look = (change: Partial<View>): void => {
     const view = { ...store.now.view, ...change };
@@ -292,15 +243,19 @@ export function createSession(page: AssessmentPage) {
         sight.select(picked.uid);
         sight.goTo(boundsOf(picked.outline), false);
       }
-      outbox.resume();
+      saving.showWaiting();
+      presence.moved();
       void lists.refreshList();
     },
     hearProgress,
     hearConnection(is: boolean): void {
       const was = store.now.connected;
       store.set({ connected: is });
-      if (is && !was && store.now.progress?.state === "done") reload();
+      if (is && !was) void following.catchUp();
     },
+    hearMissed: (): void => void following.catchUp(),
+    hearPeer: (news: PeerNews): void => presence.hearPeer(news),
+    moved: (): void => presence.moved(),
     /** Someone, perhaps ourselves, has decided on a building. */
     async hearDecision({ building, version }: { building: string; version: number }): Promise<void> {
       if (versionOf(building) >= version) return;
@@ -315,30 +270,10 @@ export function createSession(page: AssessmentPage) {
     ...createJob(core),
     pick,
     decide,
-    undo,
+    ...saving,
     look,
-    /** Either do it again on top of the other person's version, or leave theirs. */
-    settle(mine: boolean): void {
-      const { conflict } = store.now;
-      store.set({ conflict: null });
-      if (!conflict) return;
-      void pick(conflict.theirs.uid);
-      if (!mine) return say("Left as the other person decided.");
-      const { kind, grade, outline, reason } = conflict.draft;
-      send(conflict.theirs, kind, {
-        ...(grade ? { grade } : {}),
-        ...(outline ? { outline } : {}),
-        ...(reason ? { reason } : {}),
-      });
-    },
     goTo: (bounds: Bounds): void => sight?.goTo(bounds, false),
     setKeys: (keysOn: boolean): void => store.set({ keysOn }),
     setAdvance: (advance: boolean): void => store.set({ advance }),
   };
 }
-
-const newest = ({ history }: Building) =>
-  history.reduce<Building["history"][number] | undefined>(
-    (latest, one) => (latest && latest.number > one.number ? latest : one),
-    undefined,
-  );

@@ -13,7 +13,9 @@ import type {
 } from "../api/types";
 import type { Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
-import type { Waiting } from "./outbox";
+import type { Peer } from "../api/together";
+import type { Clash, Entry, Refusal } from "./log/ledger";
+import type { Trouble } from "./log/sender";
 import type { Queue } from "./queue";
 import type { Store } from "./store";
 import type { Table } from "./table";
@@ -34,6 +36,7 @@ export interface Sight {
   reload(): void;
   showAreas(areas: readonly ReviewedArea[]): void;
   showGaps(gaps: Gaps): void;
+  showPeers(peers: readonly Peer[]): void;
   /** Bring it into view; `close` enough to draw on. */
   goTo(bounds: Bounds, close: boolean): void;
   /** To where it was before it went close. */
@@ -53,10 +56,9 @@ export type Drawing =
   | { is: "add"; grade: Grade | null; outline: Polygon | null }
   | { is: "area"; outline: Polygon | null };
 
-export interface Conflict {
-  draft: Draft;
-  theirs: Building;
-  message: string;
+/** A decision that the server has not answered. */
+export interface Waiting {
+  readonly draft: Draft;
 }
 
 export interface Message {
@@ -74,7 +76,18 @@ export interface ReviewState {
   drawing: Drawing | null;
   saving: boolean;
   waiting: readonly Waiting[];
-  conflict: Conflict | null;
+  /** Why nothing can be sent just now. */
+  trouble: Trouble | null;
+  /** How many decisions on other assessments wait in this browser. */
+  waitingElsewhere: number;
+  /** Why this browser keeps nothing, so that nothing can be decided; "" if it does. */
+  cannotKeep: string;
+  /** Where somebody else was quicker and the person has yet to choose; null while none is shown. */
+  conflict: Clash | null;
+  /** How many such choices are left, shown or not. */
+  unsettled: number;
+  refusals: readonly Refusal[];
+  peers: readonly Peer[];
   areas: readonly ReviewedArea[];
   /** Ground that was not looked at; null until it is known. */
   gaps: Gaps | null;
@@ -87,7 +100,8 @@ export interface ReviewState {
   /** Open beside the map; null while it is closed. */
   table: Table | null;
   message: Message | null;
-  undoable: readonly { uid: string; decision: string }[];
+  undoable: readonly Entry[];
+  redoable: readonly Entry[];
   keysOn: boolean;
   advance: boolean;
 }

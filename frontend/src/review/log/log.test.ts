@@ -1,0 +1,334 @@
+import "fake-indexeddb/auto";
+import { afterEach, beforeEach, expect, it } from "vitest";
+
+import type { Building, Draft } from "../../api/types";
+import { openLog, type Database } from "./database";
+import { createKeeper, type Keeper } from "./keeper";
+import { net, type Act, type Entry } from "./ledger";
+import type { Answer, Trouble } from "./sender";
+
+const ASSESSMENT = "a1";
+let user = 0;
+let made = 0;
+const ends: (() => void)[] = [];
+
+beforeEach(() => {
+  user += 1; // a database of its own for each test
+});
+afterEach(() => {
+  for (const end of ends.splice(0)) end();
+});
+
+const house = (uid: string, version = 0, grade = "no_damage"): Building =>
+  ({ uid, version, grade, review: "unreviewed", history: [] }) as unknown as Building;
+
+function entry(building: string | null, onVersion: number, act: Act = { is: "do" }): Entry {
+  made += 1;
+  const kind = act.is === "undo" ? "undo" : building === null ? "add" : "accept";
+  const draft: Draft = { id: `d${made}`, kind, building, on_version: onVersion };
+  return {
+    seq: Infinity, assessment: ASSESSMENT, user, made_at: "2026-01-01T00:00:00Z", draft, act,
+    base: building ? house(building, onVersion) : null,
+  };
+}
+
+/** The server: applies each id once, in the order it hears them, on the version that stands. */
+class Server {
+  readonly versions = new Map<string, number>();
+  readonly applied: string[] = [];
+  heard = 0;
+  /** What to answer instead, in turn; null for the truth. */
+  answers: (Answer | "lost" | null)[] = [];
+
+  send = (_assessment: string, draft: Draft): Promise<Answer> => {
+    this.heard += 1;
+    const instead = this.answers.shift() ?? null;
+    if (instead !== null && instead !== "lost") return Promise.resolve(instead);
+    const answer = this.apply(draft);
+    // The answer is lost on the way: applied all the same.
+    return Promise.resolve(instead === "lost" ? away : answer);
+  };
+
+  private apply(draft: Draft): Answer {
+    const uid = draft.building ?? `made-of-${draft.id}`;
+    const version = this.versions.get(uid) ?? 0;
+    const saved = (): Answer => ({
+      is: "saved", building: house(uid, this.versions.get(uid) ?? 0), also: [],
+    });
+    if (this.applied.includes(draft.id)) return saved();
+    if (version !== draft.on_version) {
+      return { is: "conflict", message: "changed", theirs: house(uid, version, "destroyed") };
+    }
+    this.versions.set(uid, version + 1);
+    this.applied.push(draft.id);
+    return saved();
+  }
+}
+
+const away: Answer = { is: "away", why: "unreachable", message: "no connection" };
+const broken: Answer = { is: "away", why: "failed", message: "500" };
+
+/** One lock for all tabs of a test, as the browser has it. */
+function lock(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}
+
+interface Tab {
+  keeper: Keeper;
+  troubles: (Trouble | null)[];
+  lost: Entry[];
+  heard: string[];
+}
+
+/** A tab of the person; `wait` lets a test hold it between two tries. */
+async function tab(
+  server: Server,
+  alone = lock(),
+  open: () => Promise<Database> = () => openLog(user),
+): Promise<Tab> {
+  const channel = new BroadcastChannel(`test-${user}`);
+  const troubles: (Trouble | null)[] = [];
+  const lost: Entry[] = [];
+  const heard: string[] = [];
+  let over = false;
+  const keeper = createKeeper({
+    assessment: ASSESSMENT,
+    open,
+    channel,
+    send: server.send,
+    alone: async (work) => {
+      if (!over) await alone(work);
+    },
+    wait: () => (over ? new Promise(() => undefined) : new Promise((go) => setTimeout(go, 1))),
+    onTrouble: (trouble) => troubles.push(trouble),
+    onAnswer: () => undefined,
+    onChange: () => undefined,
+    onHeard: (entries) => heard.push(...entries.map(({ draft }) => draft.id)),
+    onBroken: (entries) => lost.push(...entries),
+    onElsewhere: () => undefined,
+  });
+  ends.push(() => {
+    over = true;
+    channel.close();
+  });
+  await keeper.begin();
+  return { keeper, troubles, lost, heard };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 2_000; tries += 1) {
+    if (holds()) return;
+    await new Promise((go) => setTimeout(go, 1));
+  }
+  throw new Error("it never came about");
+}
+
+const ids = (entries: readonly Entry[]): string[] => entries.map(({ draft }) => draft.id);
+
+it("keeps decisions in order, sends each once, and has nothing left", async () => {
+  const server = new Server();
+  const { keeper } = await tab(server);
+  const all = [entry("b1", 0), entry("b1", 1), entry("b2", 0)];
+
+  for (const one of all) keeper.keep([one]);
+  expect(ids(keeper.ledger.waiting())).toEqual(ids(all)); // known before it is on the disk
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(server.applied).toEqual(ids(all));
+  expect(await (await openLog(user)).waiting()).toEqual([]);
+});
+
+it("sixty decisions without a connection stay, and arrive once each when it is back", async () => {
+  const server = new Server();
+  server.answers = Array<Answer>(5).fill(away);
+  const { keeper, troubles } = await tab(server);
+  const all = Array.from({ length: 60 }, (_, n) => entry(`b${n % 6}`, Math.floor(n / 6)));
+
+  for (const one of all) keeper.keep([one]);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(server.applied).toEqual(ids(all));
+  expect(troubles.some((one) => one?.why === "unreachable")).toBe(true);
+  expect(troubles.at(-1)).toBeNull();
+});
+
+it("an answer that was lost on the way makes no second decision", async () => {
+  const server = new Server();
+  server.answers = ["lost", "lost"];
+  const { keeper } = await tab(server);
+  const one = entry("b1", 0);
+
+  keeper.keep([one]);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(server.heard).toBe(3);
+  expect(server.applied).toEqual(ids([one]));
+});
+
+it("a tab that died after any step loses nothing and doubles nothing", async () => {
+  // Kept, but the tab died before it was sent; sent, but it died before the answer was written.
+  const server = new Server();
+  const database = await openLog(user);
+  const [unsent, unanswered] = [entry("b1", 0), entry("b2", 0)];
+  await database.append([unanswered, unsent]);
+  await server.send(ASSESSMENT, unanswered.draft);
+  database.close();
+
+  const { keeper, heard } = await tab(server);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(heard).toEqual(ids([unanswered, unsent]));
+  expect(server.applied).toEqual(ids([unanswered, unsent]));
+});
+
+it("two tabs send in turn; each knows of the other's decisions and their ends", async () => {
+  const server = new Server();
+  const alone = lock();
+  const [one, other] = [await tab(server, alone), await tab(server, alone)];
+  const all = Array.from({ length: 20 }, (_, n) => entry(`b${n}`, 0));
+
+  for (const [n, decided] of all.entries()) (n % 2 ? one : other).keeper.keep([decided]);
+  const none = ({ keeper }: Tab): boolean => keeper.ledger.waiting().length === 0;
+  await until(() => none(one) && none(other) && server.applied.length === 20);
+
+  expect([...server.applied].sort()).toEqual(ids(all).sort());
+  expect(one.keeper.ledger.all()).toHaveLength(20);
+  expect(other.keeper.ledger.all()).toHaveLength(20);
+});
+
+it("what cannot be kept is said to be lost, and was never decided", async () => {
+  const server = new Server();
+  const { keeper, lost } = await tab(server, lock(), async () => ({
+    ...(await openLog(user)),
+    append: () => Promise.reject(new DOMException("full", "QuotaExceededError")),
+  }));
+  const one = entry("b1", 0);
+
+  keeper.keep([one]);
+  await keeper.written();
+
+  expect(ids(lost)).toEqual(ids([one]));
+  expect(keeper.ledger.all()).toEqual([]);
+  expect(server.heard).toBe(0);
+});
+
+it("a fault of the server with one decision holds up only its own building", async () => {
+  const server = new Server();
+  server.answers = [broken, null, null, broken];
+  const { keeper } = await tab(server);
+  const [bad, later, other] = [entry("b1", 0), entry("b1", 1), entry("b2", 0)];
+
+  keeper.keep([bad, later, other]);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(server.applied).toEqual(ids([other, bad, later]));
+});
+
+it("a conflict takes later decisions on its building along, and they wait for the person", async () => {
+  const server = new Server();
+  server.versions.set("b1", 1); // somebody else was quicker
+  const { keeper } = await tab(server);
+  const [first, second, other] = [entry("b1", 0), entry("b1", 1), entry("b2", 0)];
+
+  keeper.keep([first, second, other]);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(server.applied).toEqual(ids([other]));
+  const [clash] = keeper.ledger.clashes();
+  expect(ids(clash?.mine ?? [])).toEqual(ids([first, second]));
+  expect([clash?.base?.version, clash?.theirs.version]).toEqual([0, 1]);
+  expect(keeper.ledger.stack().undo).toEqual([other].map((one) => ({ ...one, seq: 3 })));
+
+  // It is still there after a reload, and gone in all tabs once somebody chose.
+  const again = await tab(server);
+  expect(again.keeper.ledger.clashes()).toHaveLength(1);
+  const at = new Date().toISOString();
+  again.keeper.keep([], (clash?.ids ?? []).map((id) => ({ id, choice: "theirs" as const, at })));
+  await until(() => keeper.ledger.clashes().length === 0);
+});
+
+it("a refused decision, and what stood on it, is shown until it was seen", async () => {
+  const server = new Server();
+  server.answers = [{ is: "refused", message: "The outline cannot be used." }];
+  const { keeper } = await tab(server);
+  const added = entry(null, 0);
+  const undone = { ...entry(null, 1, { is: "undo", of: added.draft.id }) };
+
+  keeper.keep([added, undone]);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(keeper.ledger.refusals().map(({ entry: { draft } }) => draft.id)).toEqual(
+    ids([added, undone]),
+  );
+  expect(keeper.ledger.stack()).toEqual({ undo: [], redo: [] });
+});
+
+it("an undo queues behind what it takes back, even of a building without a name yet", async () => {
+  const server = new Server();
+  server.answers = [away, away];
+  const { keeper } = await tab(server);
+  const added = entry(null, 0);
+  keeper.keep([added]);
+
+  const version = keeper.ledger.versionSince(added);
+  const undo = { ...entry(null, version ?? -1, { is: "undo", of: added.draft.id }) };
+  const draft: Draft = { ...undo.draft, kind: "undo" };
+  keeper.keep([{ ...undo, draft }]);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  expect(version).toBe(1);
+  expect(server.versions.get(`made-of-${added.draft.id}`)).toBe(2);
+});
+
+it("two hundred and fifty decisions can be taken back and done again, across a reload", async () => {
+  const server = new Server();
+  const { keeper } = await tab(server);
+  const all = Array.from({ length: 250 }, (_, n) => entry(`b${n % 50}`, Math.floor(n / 50)));
+  keeper.keep(all);
+  await until(() => keeper.ledger.waiting().length === 0);
+
+  const { keeper: second } = await tab(server);
+  for (let n = 0; n < 250; n += 1) {
+    const act = second.ledger.stack().undo.at(-1) as Entry;
+    const version = second.ledger.versionSince(act) as number;
+    second.keep([entry(act.draft.building, version, { is: "undo", of: act.draft.id })]);
+  }
+  await until(() => second.ledger.waiting().length === 0);
+  expect(second.ledger.stack().undo).toEqual([]);
+  expect(server.applied).toHaveLength(500);
+
+  const { keeper: third } = await tab(server);
+  expect(ids(third.ledger.stack().redo)).toEqual(ids([...all].reverse()));
+  const act = third.ledger.stack().redo.at(-1) as Entry;
+  const version = third.ledger.versionSince(act) as number;
+  third.keep([entry(act.draft.building, version, { is: "redo", of: act.draft.id })]);
+  await until(() => third.ledger.waiting().length === 0);
+  expect([third.ledger.stack().undo.length, third.ledger.stack().redo.length]).toEqual([1, 249]);
+
+  third.keep([entry("b60", 0)]); // a new act: what was undone is past
+  expect(third.ledger.stack().redo).toEqual([]);
+});
+
+it("what somebody else changed between two of ours cannot be taken back as if it were ours", async () => {
+  const server = new Server();
+  const { keeper } = await tab(server);
+  const first = entry("b1", 0);
+  const third = entry("b1", 2); // version 2 was somebody else's
+
+  keeper.keep([first, third]);
+
+  expect(keeper.ledger.versionSince(third)).toBe(3);
+  expect(keeper.ledger.versionSince(first)).toBeNull();
+});
+
+it("what was taken back again is not part of a clash", () => {
+  const [kept, dropped] = [entry("b1", 0), entry("b1", 1)];
+  const undo = entry("b1", 2, { is: "undo", of: dropped.draft.id });
+
+  expect(net([kept, dropped, undo])).toEqual([kept]);
+});
