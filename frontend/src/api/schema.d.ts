@@ -390,6 +390,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/find-building": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find Building
+         * @description The building whose id is ``uid`` or begins with it; the answer says why if there is none.
+         */
+        get: operations["unosat_review_api_find_building"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/buildings/{uid}/explanation": {
         parameters: {
             query?: never;
@@ -1378,6 +1398,19 @@ export interface components {
             on_version: number;
         };
         /**
+         * FoundOut
+         * @description Where a building is: its whole id, and west, south, east, north in degrees.
+         */
+        FoundOut: {
+            /**
+             * Uid
+             * Format: uuid
+             */
+            uid: string;
+            /** Bounds */
+            bounds: number[];
+        };
+        /**
          * ExplanationOut
          * @description Why a building got its grade; ``picture`` is the address of a PNG once it is ready.
          */
@@ -2246,6 +2279,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BuildingOut"];
+                };
+            };
+        };
+    };
+    unosat_review_api_find_building: {
+        parameters: {
+            query?: {
+                uid?: string;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundOut"];
                 };
             };
         };
