@@ -63,7 +63,7 @@ def make_scene(
         pixels = scene_with_houses()
     key = f"cogs/{uuid4()}.tif"
     write_geotiff(store_path(key), pixels, west)
-    height, width = pixels.shape[1:]
+    bands, height, width = pixels.shape
     event = event or Event.objects.create(
         organisation=organisation,
         name=f"Storm {next(_numbers)}",
@@ -80,6 +80,7 @@ def make_scene(
         "footprint": Polygon.from_bbox(box),
         "width": width,
         "height": height,
+        "bands": bands,
     } | facts
     return Scene.objects.create(organisation=organisation, event=event, **facts)
 

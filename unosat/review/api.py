@@ -15,7 +15,7 @@ from detection.grades import Grade
 from unosat.accounts.actors import actor_of
 from unosat.errors import BadRequest
 from unosat.ops import store
-from unosat.review import explanations, outlines, queue, selectors, services, tiles
+from unosat.review import explanations, finding, outlines, queue, selectors, services, tiles
 from unosat.review.errors import ChangedMeanwhile, IncompleteArea
 from unosat.review.models import ReviewedArea
 from unosat.review.queue import Wanted
@@ -316,6 +316,20 @@ def count_buildings(request: HttpRequest, assessment_id: UUID) -> list[Mapping[s
 def get_building(request: HttpRequest, assessment_id: UUID, uid: UUID) -> dict[str, Any]:
     """One building with its history."""
     return selectors.detail(selectors.building(actor_of(request), assessment_id, uid))
+
+
+class FoundOut(Schema):
+    """Where a building is: its whole id, and west, south, east, north in degrees."""
+
+    uid: UUID
+    bounds: list[float]
+
+
+@router.get("/assessments/{uuid:assessment_id}/find-building", response=FoundOut)
+def find_building(request: HttpRequest, assessment_id: UUID, uid: str = "") -> dict[str, Any]:
+    """The building whose id is ``uid`` or begins with it; the answer says why if there is none."""
+    found = finding.find_building(actor_of(request), assessment_id, uid)
+    return {"uid": found.uid, "bounds": list(found.outline.extent)}
 
 
 @router.post(

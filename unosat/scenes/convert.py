@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import resource
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from detection.raster import BandOrder, Scene, open_scene, to_lonlat
 from unosat.scenes import seccomp
 from unosat.scenes.cogs import lay_out
 from unosat.scenes.errors import ImageRefused, TooExpensive
-from unosat.scenes.facts import SceneFacts
+from unosat.scenes.facts import NEAR_INFRARED, SceneFacts
 from unosat.scenes.overviews import overviews_of
 from unosat.scenes.tiffcheck import TiffFacts, check_tiff
 
@@ -42,6 +43,7 @@ EDGE_POINTS = 8  # per side of the outline: a straight side is a curve in longit
 MEMORY_BYTES = 2 * 1024**3  # address space
 CPU_SECONDS = 2 * 3600
 OPEN_FILES = 64
+CALLED_NEAR_INFRARED = re.compile(r"(nir|near[ _-]?infra-?red)[ _-]?1?")  # the first, if two
 ENVIRONMENT = {
     "GDAL_CACHEMAX": 512 * 1024**2,  # bytes; holds one row of blocks of a 100,000 px wide scene
     "GDAL_TIFF_INTERNAL_MASK": "YES",
@@ -114,23 +116,24 @@ class _Source:
         return present
 
 
-def convert(source: Path, target: Path, bands: BandOrder | None = None) -> SceneFacts:
+def convert(source: Path, target: Path, stated: str = "") -> SceneFacts:
     """Check an upload as the engine would, and write its clean COG.
 
     Args:
         source: has passed ``check_tiff``.
         target: is written; a file beside it holds the work under way.
-        bands: as the person stated them; None: as the file says.
+        stated: the band order as a person stated it, such as "BGRN"; "" for as the file says.
 
     Raises:
         DetectionError: the engine could not use the image.
     """
+    bands = BandOrder.parse(stated) if stated else None
     header = check_tiff(source)
     _limit_file_size(header)
     unfinished = target.with_name(f"{target.name}.part")
     try:
         with _open_source(source, header, bands) as opened:
-            samples = _copy_pixels(opened, unfinished, _described(opened, bands))
+            samples = _copy_pixels(opened, unfinished, _described(opened, stated))
             with overviews_of(unfinished, WRITTEN) as overviews:
                 lay_out([unfinished, *overviews], target)
             return _facts(opened, target, samples)
@@ -165,18 +168,27 @@ def _usable_nodata(dataset: DatasetReader) -> int | None:
     return int(value)
 
 
-def _described(source: _Source, stated: BandOrder | None) -> list[str]:
+def _described(source: _Source, stated: str) -> list[str]:
     """A name for each colour band: as stated, else as the file says; "" where nobody knows."""
-    names = [""] * len(source.colours)
     meanings = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+    visible = list(meanings.values())
+    meanings[ColorInterp.nir] = NEAR_INFRARED
+    names = [""] * len(source.colours)
     texts = [(text or "").strip().lower() for text in source.dataset.descriptions]
     for place, index in enumerate(source.colours):
-        named = texts[index - 1] if texts[index - 1] in meanings.values() else ""
+        text = texts[index - 1]
+        said = NEAR_INFRARED if CALLED_NEAR_INFRARED.fullmatch(text) else text
+        named = said if said in meanings.values() else ""
         names[place] = named or meanings.get(source.dataset.colorinterp[index - 1], "")
-    if stated is not None and not stated.is_panchromatic:
-        names = ["" if name in meanings.values() else name for name in names]
-        for index, name in zip(stated.indexes, meanings.values(), strict=True):
+    order = BandOrder.parse(stated) if stated else None
+    if order is not None and not order.is_panchromatic:
+        wrong = visible if "," in stated else meanings.values()  # three numbers leave the others be
+        names = ["" if name in wrong else name for name in names]
+        for index, name in zip(order.indexes, visible, strict=True):
             names[source.colours.index(index)] = name
+        infrared = stated.strip().upper().find("N") + 1  # 0: none; of the bands, from 1
+        if infrared in source.colours:
+            names[source.colours.index(infrared)] = NEAR_INFRARED
     return names
 
 
@@ -290,7 +302,7 @@ def main(arguments: list[str]) -> int:
 
 def _answer(source: Path, target: Path, stated: list[str]) -> int:
     try:
-        facts = convert(source, target, BandOrder.parse(stated[0]) if stated else None)
+        facts = convert(source, target, *stated)
     except (DetectionError, ImageRefused) as error:
         sys.stdout.write(json.dumps({"code": error.code, "why": str(error)[:400]}))
         return 1

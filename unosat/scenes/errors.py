@@ -219,6 +219,17 @@ class SceneNotReady(RefusedError):
     user_message = "This image is still being checked, or was refused. Look at its page."
 
 
+class BadLook(RefusedError):
+    """A picture is asked for with bands, a brightness or a contrast that there is not."""
+
+    code = "bad_look"
+    status = 422
+
+    def __init__(self, user_message: str, asked: str) -> None:
+        super().__init__(f"asked for {asked[:40]!r}")
+        self.user_message = user_message
+
+
 class FetchRefused(RefusedError):
     """Base of why nothing is fetched from a link; most are found out by the worker."""
 

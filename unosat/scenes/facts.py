@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Self
 
+NEAR_INFRARED = "nir"  # in a band order; the other names are red, green and blue
+
 
 @dataclass(frozen=True, slots=True)
 class SceneFacts:

@@ -1,4 +1,7 @@
-"""Raster tiles of clean COGs, stretched as the scene was stretched once, for the map."""
+"""Raster tiles of clean COGs for the map, stretched as the scene was once, or as a person wishes.
+
+The whole wish is in the address (see looks.py), so each look is kept by the browser like any other.
+"""
 
 import io
 import math
@@ -12,36 +15,57 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.crs import CRS
 from rio_tiler.errors import TileOutsideBounds
 from rio_tiler.io import Reader
+from rio_tiler.models import ImageData
 
-from detection.radiometry import Stretch
 from unosat.accounts.actors import actor_of
 from unosat.errors import NotFound
 from unosat.ops import store
-from unosat.scenes import selectors
+from unosat.scenes import bands, selectors
+from unosat.scenes.looks import Look
 from unosat.scenes.models import Scene
 
 TILE_PX = 256
+OVERVIEW_PX = 320  # longest side
 DEEPEST_ZOOM = 24
 EQUATOR_PIXEL_M = 156_543.034  # of a tile of zoom 0
 WEBP_QUALITY = 85
 HEADER_BYTES = 256 * 1024  # fetched for each tile from a bucket; that of some 10,000 blocks
 # A scene's pixels never change; its owner may, so only the browser keeps them, and not for long.
+MERCATOR, DEGREES = CRS.from_epsg(3857), CRS.from_epsg(4326)
 CACHE = "private, max-age=3600"
 
 
 @require_GET
 def scene_tile(request: HttpRequest, scene_id: UUID, z: int, x: int, y: int) -> HttpResponse:
     """One tile as WebP; transparent where the scene is not."""
-    scene = selectors.ready_scene(actor_of(request), scene_id)
+    scene, look = _asked(request, scene_id)
     if z > DEEPEST_ZOOM or max(x, y) >= 2**z:
         raise NotFound("no such tile")
+    return _picture(render(scene, z, x, y, look))
+
+
+@require_GET
+def scene_overview(request: HttpRequest, scene_id: UUID) -> HttpResponse:
+    """The whole scene as one small WebP; it covers the TileJSON's bounds, in Web Mercator."""
+    return _picture(render_overview(*_asked(request, scene_id)))
+
+
+def _asked(request: HttpRequest, scene_id: UUID) -> tuple[Scene, Look]:
+    """The scene, and how it is to look; what the database must be asked is asked here."""
+    scene = selectors.ready_scene(actor_of(request), scene_id)
+    look = Look.read(request.GET.dict(), bands=scene.bands)
+    if look.bands:
+        bands.stretch_of(scene, look.bands)  # measured and stored now, if never before
     if not connection.in_atomic_block:
         connection.close()  # reading pixels takes longer than asking for the scene did
-    return HttpResponse(
-        render(scene, z, x, y), content_type="image/webp", headers={"Cache-Control": CACHE}
-    )
+    return scene, look
+
+
+def _picture(webp: bytes) -> HttpResponse:
+    return HttpResponse(webp, content_type="image/webp", headers={"Cache-Control": CACHE})
 
 
 @require_GET
@@ -67,25 +91,51 @@ def tilejson(scene: Scene) -> dict[str, Any]:
         "minzoom": max(0, deepest - max(0, levels) - 1),
         "maxzoom": min(DEEPEST_ZOOM, max(0, deepest)),
         "attribution": scene.licence,
+        "bands": bands.names(scene),
+        "shown": bands.shown(scene),
+        "near_infrared": bands.near_infrared(scene),
     }
 
 
-def render(scene: Scene, z: int, x: int, y: int) -> bytes:
-    """One tile of a ready scene as WebP with transparency."""
-    shown = scene.stretch or {"bands": [1, 2, 3], "low": [0.0] * 3, "high": [255.0] * 3}
-    wanted = sorted(set(shown["bands"]))
+def render(scene: Scene, z: int, x: int, y: int, look: Look | None = None) -> bytes:
+    """One tile of a ready scene as WebP with transparency; ``look`` None: as it is always shown."""
+    look = look or Look()
     try:
         with store.reading(HEADER_BYTES), Reader(str(store.raster(scene.cog_key))) as reader:
             image = reader.tile(
-                x, y, z, tilesize=TILE_PX, indexes=wanted, resampling_method="bilinear"
-            )
+                x, y, z, tilesize=TILE_PX, indexes=_wanted(scene, look),
+                resampling_method="bilinear",
+            )  # fmt: skip
     except TileOutsideBounds:
         return _nothing()
-    pixels = image.data[[wanted.index(band) for band in shown["bands"]]]
+    return _drawn(scene, look, image)
+
+
+def render_overview(scene: Scene, look: Look) -> bytes:
+    """All of a ready scene in at most ``OVERVIEW_PX`` pixels a side."""
+    if scene.footprint is None:
+        raise NotFound("no footprint")
+    with store.reading(HEADER_BYTES), Reader(str(store.raster(scene.cog_key))) as reader:
+        image = reader.part(
+            scene.footprint.extent, dst_crs=MERCATOR, bounds_crs=DEGREES, max_size=OVERVIEW_PX,
+            indexes=_wanted(scene, look), resampling_method="bilinear",
+        )  # fmt: skip
+    return _drawn(scene, look, image)
+
+
+def _wanted(scene: Scene, look: Look) -> list[int]:
+    """The bands to read, each once."""
+    return sorted(set(look.bands or bands.shown(scene)))
+
+
+def _drawn(scene: Scene, look: Look, image: ImageData) -> bytes:
+    """What was read of ``_wanted`` bands, as WebP."""
     valid: NDArray[np.bool_] = image.mask > 0
     if not valid.any():
         return _nothing()
-    stretch = Stretch(tuple(shown["low"]), tuple(shown["high"]))
+    chosen, read = look.bands or bands.shown(scene), _wanted(scene, look)
+    pixels = image.data[[read.index(band) for band in chosen]]
+    stretch = look.of(bands.stretch_of(scene, chosen))
     return _webp(stretch.apply(pixels, valid), valid)
 
 

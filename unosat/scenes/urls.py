@@ -13,5 +13,6 @@ urlpatterns = [
         tiles.scene_tile,
         name="scene-tile",
     ),
+    path("tiles/scenes/<uuid:scene_id>/overview.webp", tiles.scene_overview, name="scene-overview"),
     path("tiles/scenes/<uuid:scene_id>/tilejson.json", tiles.scene_tilejson, name="scene-tilejson"),
 ]

@@ -430,6 +430,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/find-building": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find Building
+         * @description The building whose id is ``uid`` or begins with it; the answer says why if there is none.
+         */
+        get: operations["unosat_review_api_find_building"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/buildings/{uid}/explanation": {
         parameters: {
             query?: never;
@@ -1987,6 +2007,19 @@ export interface components {
             percent: number | null;
             /** Count */
             count: number;
+        };
+        /**
+         * FoundOut
+         * @description Where a building is: its whole id, and west, south, east, north in degrees.
+         */
+        FoundOut: {
+            /**
+             * Uid
+             * Format: uuid
+             */
+            uid: string;
+            /** Bounds */
+            bounds: number[];
         };
         /**
          * ExplanationOut
@@ -3553,6 +3586,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BuildingOut"];
+                };
+            };
+        };
+    };
+    unosat_review_api_find_building: {
+        parameters: {
+            query?: {
+                uid?: string;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundOut"];
                 };
             };
         };

@@ -90,7 +90,7 @@ def test_sixteen_bits_keep_their_numbers_nodata_and_get_a_stretch(
     with rasterio.open(tmp_path / "clean.tif") as clean:
         assert np.array_equal(clean.read(), pixels)
         assert clean.nodata == 0
-    assert facts.band_order == "blue,green,red,"
+    assert facts.band_order == "blue,green,red,nir"
     assert facts.shown_bands == [3, 2, 1]
     assert 0 < facts.shown_low[0] < facts.shown_high[0] <= 200 * 13
 

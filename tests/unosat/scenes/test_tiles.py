@@ -32,12 +32,14 @@ def signed_in(client: Client, actor: Actor) -> Client:
     return client
 
 
-def ingested(actor: Actor, make_geotiff: MakeGeotiff, pixels: NDArray[np.generic]) -> Scene:
+def ingested(
+    actor: Actor, make_geotiff: MakeGeotiff, pixels: NDArray[np.generic], **said: str
+) -> Scene:
     path = make_geotiff(pixels, nodata=0)
     scene = uploads.receive_file(
         actor,
         SimpleUploadedFile("a.tif", path.read_bytes()),
-        {"event_name": "Storm", "phase": "after"},
+        {"event_name": "Storm", "phase": "after"} | said,
     )
     tasks.ingest(str(scene.pk))
     scene.refresh_from_db()
