@@ -5,6 +5,8 @@ export interface Hears {
   progress(assessment: Assessment): void;
   decision(change: { building: string; version: number }): void;
   reviewedArea(): void;
+  /** Areas changed hands, or a second look was answered. */
+  team(): void;
   /** False while the line is down; true when it is back, with whatever was missed in between. */
   connected(is: boolean): void;
 }
@@ -19,6 +21,7 @@ export function listen(assessment: string, hears: Hears): () => void {
     hears.decision(JSON.parse(data) as { building: string; version: number }),
   );
   source.addEventListener("reviewed_area", () => hears.reviewedArea());
+  source.addEventListener("team", () => hears.team());
   source.addEventListener("open", () => hears.connected(true));
   source.addEventListener("error", () => hears.connected(false));
   return () => source.close();

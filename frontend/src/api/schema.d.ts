@@ -693,6 +693,394 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/team": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Team
+         * @description Who reviews which area of an assessment, how far it is, and what waits for a second look.
+         */
+        get: operations["unosat_teams_api_get_team"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/team-areas/split": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Split
+         * @description Cut an assessment into review areas; 409 if it has some already.
+         */
+        post: operations["unosat_teams_api_split"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/team-areas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Area
+         * @description Add a drawn review area beside those there are.
+         */
+        post: operations["unosat_teams_api_add_area"];
+        /**
+         * Remove Areas
+         * @description Remove all review areas, as an admin; decisions stay. 409 while somebody works in one.
+         */
+        delete: operations["unosat_teams_api_remove_areas"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Area
+         * @description Remove one review area, as an admin; decisions stay.
+         */
+        delete: operations["unosat_teams_api_remove_area"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/claim": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Claim
+         * @description Take a free area, or one whose holder was silent for 30 minutes; 409 says who has it.
+         */
+        post: operations["unosat_teams_api_claim"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Renew
+         * @description Say that its holder is at work; 409 if somebody has taken it over.
+         */
+        post: operations["unosat_teams_api_renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finish
+         * @description Say that an area of one's own is done.
+         */
+        post: operations["unosat_teams_api_finish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release
+         * @description Give an area back, or open a finished one again; admins may for others.
+         */
+        post: operations["unosat_teams_api_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/assign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Assign
+         * @description Keep a free area for one person, as an admin.
+         */
+        post: operations["unosat_teams_api_assign"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/second-look-plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Plan
+         * @description Set the share that is looked at twice and the rate of controls, as an admin.
+         */
+        put: operations["unosat_teams_api_set_plan"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/second-looks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Serve
+         * @description Be given the next buildings to judge blind; asked again, unanswered ones come first.
+         */
+        post: operations["unosat_teams_api_serve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/second-looks/{look_id}/{when}.webp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picture
+         * @description The building from above; ``when`` is after or before, ``wide`` shows three times as much.
+         */
+        get: operations["unosat_teams_api_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/second-looks/{look_id}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer
+         * @description Say what it is; the building stays as it is, and nothing is told of the first answer.
+         */
+        post: operations["unosat_teams_api_answer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/disagreements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Disagreements
+         * @description What the caller may settle, oldest first: both answers, without who gave them.
+         */
+        get: operations["unosat_teams_api_list_disagreements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/second-looks/{look_id}/adjudication": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Settle
+         * @description Settle a disagreement; the building gets an ordinary decision that says so.
+         */
+        post: operations["unosat_teams_api_settle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Agreement
+         * @description Cohen's kappa of first and second answers, before adjudication.
+         */
+        get: operations["unosat_teams_api_get_agreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/control-accuracy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Accuracy
+         * @description How people judged control buildings: everybody's for admins, else one's own.
+         */
+        get: operations["unosat_teams_api_get_accuracy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/controls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Controls
+         * @description The control buildings, for admins.
+         */
+        get: operations["unosat_teams_api_list_controls"];
+        put?: never;
+        /**
+         * Add Control
+         * @description Make a building with a known answer a control, as an admin.
+         */
+        post: operations["unosat_teams_api_add_control"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/controls/{control_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Control
+         * @description Let it be an ordinary building again, as an admin; answers to it go too.
+         */
+        delete: operations["unosat_teams_api_remove_control"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1657,6 +2045,402 @@ export interface components {
         ActivateIn: {
             /** Replaces */
             replaces?: string | null;
+        };
+        /**
+         * CountedOut
+         * @description How many buildings, and how many of them somebody has decided on.
+         */
+        CountedOut: {
+            /** Buildings */
+            buildings: number;
+            /** Reviewed */
+            reviewed: number;
+        };
+        /**
+         * LooksOut
+         * @description What waits for a second look, and what is to be settled.
+         */
+        LooksOut: {
+            /** Done */
+            done: number;
+            /** Waiting */
+            waiting: number;
+            /** For Me */
+            for_me: number;
+            /** To Settle */
+            to_settle: number;
+            /** To Settle By Me */
+            to_settle_by_me: number;
+        };
+        /**
+         * MemberOut
+         * @description Somebody whom an area can be kept for.
+         */
+        MemberOut: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * PersonOut
+         * @description What one person does; the counts are of the areas that they hold or have finished.
+         */
+        PersonOut: {
+            /** Buildings */
+            buildings: number;
+            /** Reviewed */
+            reviewed: number;
+            /** Name */
+            name: string;
+            /** Decided */
+            decided: number;
+            /** Area */
+            area: string;
+            /** Finished */
+            finished: string[];
+        };
+        /**
+         * TeamAreaOut
+         * @description A review area; ``expired``: its holder was silent for long, anybody may take it over.
+         */
+        TeamAreaOut: {
+            /** Buildings */
+            buildings: number;
+            /** Reviewed */
+            reviewed: number;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Label */
+            label: string;
+            /** Outline */
+            outline: {
+                [key: string]: unknown;
+            };
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "free" | "claimed" | "finished";
+            /** Holder */
+            holder: string | null;
+            /** Mine */
+            mine: boolean;
+            /** Kept For */
+            kept_for: string | null;
+            /** Kept For Me */
+            kept_for_me: boolean;
+            /** Silent Seconds */
+            silent_seconds: number | null;
+            /** Expired */
+            expired: boolean;
+        };
+        /**
+         * TeamOut
+         * @description Areas, people and second looks of an assessment; ``members`` is empty for all but admins.
+         */
+        TeamOut: {
+            /** Areas */
+            areas: components["schemas"]["TeamAreaOut"][];
+            /** People */
+            people: components["schemas"]["PersonOut"][];
+            /** Members */
+            members: components["schemas"]["MemberOut"][];
+            total: components["schemas"]["CountedOut"];
+            outside: components["schemas"]["CountedOut"];
+            looks: components["schemas"]["LooksOut"];
+        };
+        /**
+         * SplitIn
+         * @description ``columns`` and ``rows`` of a grid, or about so many ``buildings`` in each area.
+         */
+        SplitIn: {
+            /**
+             * Columns
+             * @default 0
+             */
+            columns: number;
+            /**
+             * Rows
+             * @default 0
+             */
+            rows: number;
+            /**
+             * Buildings
+             * @default 0
+             */
+            buildings: number;
+        };
+        /**
+         * DrawnIn
+         * @description A GeoJSON Polygon, and what people call it.
+         */
+        DrawnIn: {
+            /** Outline */
+            outline: {
+                [key: string]: unknown;
+            };
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+        };
+        /**
+         * AssignIn
+         * @description Whom a free area is kept for: a member's number; null for nobody.
+         */
+        AssignIn: {
+            /** Member */
+            member: number | null;
+        };
+        /**
+         * PlanOut
+         * @description As it stands.
+         */
+        PlanOut: {
+            /** Share Percent */
+            share_percent: number;
+            /** Control Percent */
+            control_percent: number;
+        };
+        /**
+         * PlanIn
+         * @description The share that is looked at twice, and how many of the looks are controls; in per cent.
+         */
+        PlanIn: {
+            /** Share Percent */
+            share_percent: number;
+            /**
+             * Control Percent
+             * @default 0
+             */
+            control_percent: number;
+        };
+        /**
+         * LookOut
+         * @description A building to look at, and nothing that tells what anybody made of it.
+         *
+         *     ``outline`` are rings of (x, y) from the picture's top-left corner, in fractions of its side,
+         *     which is ``side_m`` on the ground; ``before`` says whether there is a picture from before.
+         */
+        LookOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Outline */
+            outline: [
+                number,
+                number
+            ][][];
+            /** Side M */
+            side_m: number;
+            /** Before */
+            before: boolean;
+        };
+        /**
+         * LooksServed
+         * @description Kept for the caller for ten minutes; ``left`` is how many wait for them, these included.
+         */
+        LooksServed: {
+            /** Looks */
+            looks: components["schemas"]["LookOut"][];
+            /** Left */
+            left: number;
+        };
+        /**
+         * ServeIn
+         * @description How many to be given, at most five.
+         */
+        ServeIn: {
+            /**
+             * Count
+             * @default 2
+             */
+            count: number;
+        };
+        /**
+         * AnswerIn
+         * @description What a person says of a building.
+         */
+        AnswerIn: {
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+        };
+        /**
+         * DisagreementOut
+         * @description Two answers that differ. Who gave them is not told; the building may be opened on the map.
+         */
+        DisagreementOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Outline */
+            outline: [
+                number,
+                number
+            ][][];
+            /** Side M */
+            side_m: number;
+            /** Before */
+            before: boolean;
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /** Version */
+            version: number;
+            /**
+             * First
+             * @enum {string}
+             */
+            first: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+            /**
+             * Second
+             * @enum {string}
+             */
+            second: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+        };
+        /**
+         * Changed
+         * @description Somebody decided on the building meanwhile; ``version`` is the one to settle on now.
+         */
+        Changed: {
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+            /** Version */
+            version: number;
+        };
+        /**
+         * VerdictIn
+         * @description How it is settled; ``id`` is made by the client: sent again it is one decision.
+         */
+        VerdictIn: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+            /** On Version */
+            on_version: number;
+        };
+        /**
+         * AgreementOut
+         * @description Cohen's kappa with its 95 % interval; null where not defined, and ``why_not`` says why.
+         */
+        AgreementOut: {
+            /** Pairs */
+            pairs: number;
+            /** Agree */
+            agree: number;
+            /** Kappa */
+            kappa: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Why Not */
+            why_not: string;
+        };
+        /**
+         * AgreementsOut
+         * @description Of all answers together, and of each against the others.
+         */
+        AgreementsOut: {
+            overall: components["schemas"]["AgreementOut"];
+            /** Per Answer */
+            per_answer: {
+                [key: string]: components["schemas"]["AgreementOut"];
+            };
+            /** Share Percent */
+            share_percent: number;
+        };
+        /**
+         * AccuracyOut
+         * @description How one person judged control buildings: ``right`` of ``among``, with a 95 % interval.
+         */
+        AccuracyOut: {
+            /** Name */
+            name: string;
+            /** Right */
+            right: number;
+            /** Among */
+            among: number;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Unsure */
+            unsure: number;
+        };
+        /**
+         * ControlOut
+         * @description A control building; ``answered`` is how often somebody judged it.
+         */
+        ControlOut: {
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building";
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "marked" | "adjudicated";
+            /** Set By */
+            set_by: string;
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+            /** Answered */
+            answered: number;
+        };
+        /**
+         * ControlIn
+         * @description A building whose answer is known.
+         */
+        ControlIn: {
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building";
         };
     };
     responses: never;
@@ -2644,6 +3428,500 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelVersionOut"];
                 };
+            };
+        };
+    };
+    unosat_teams_api_get_team: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_split: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SplitIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_add_area: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrawnIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_remove_areas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_remove_area: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_claim: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_renew: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_finish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_assign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssignIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_set_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_serve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServeIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LooksServed"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_picture: {
+        parameters: {
+            query?: {
+                wide?: boolean;
+            };
+            header?: never;
+            path: {
+                look_id: string;
+                when: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                look_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnswerIn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_list_disagreements: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisagreementOut"][];
+                };
+            };
+        };
+    };
+    unosat_teams_api_settle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                look_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerdictIn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_get_agreement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgreementsOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_get_accuracy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccuracyOut"][];
+                };
+            };
+        };
+    };
+    unosat_teams_api_list_controls: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ControlOut"][];
+                };
+            };
+        };
+    };
+    unosat_teams_api_add_control: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ControlIn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_remove_control: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                control_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -11,6 +11,7 @@ import { addBuildingLayers } from "../map/buildingLayers";
 import { addGapLayer } from "../map/gapLayer";
 import { createPen } from "../map/pen";
 import { addImagery, startMap } from "../map/start";
+import { addTeamLayer } from "../map/teamLayer";
 import { Legend } from "../panels/Legend";
 import { Notices } from "../panels/Notices";
 import { Side } from "../panels/Side";
@@ -35,6 +36,7 @@ listen(page.id, {
   },
   decision: (change) => void session.hearDecision(change),
   reviewedArea: () => void session.refreshAreas(),
+  team: () => session.teams.refreshSoon(),
   connected: session.hearConnection,
 });
 assessment(page.id).then(
@@ -58,6 +60,7 @@ async function openMap(session: Session): Promise<void> {
   }
   const gaps = addGapLayer(map);
   const areas = addAreaLayer(map);
+  session.teams.see(addTeamLayer(map));
   const layers = addBuildingLayers(map, id, (uid) => {
     if (session.store.now.progress?.state === "done") void session.pick(uid);
   });

@@ -11,6 +11,7 @@ import { DrawingCard } from "./DrawingCard";
 import { Images } from "./Images";
 import { GradeMark, Key } from "./parts";
 import { Progress } from "./Progress";
+import { Teams } from "./Teams";
 
 export function Side({ session }: { session: Session }) {
   const { progress, drawing, saving } = useStore(session.store);
@@ -21,6 +22,7 @@ export function Side({ session }: { session: Session }) {
       <BuildingPanel session={session} />
       <Areas session={session} />
       <Listed session={session} />
+      {session.page.can_review && <Teams session={session} />}
       <Images progress={progress} />
       {session.page.can_review && <Habits session={session} />}
     </>

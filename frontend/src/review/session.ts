@@ -15,6 +15,7 @@ import { createLists } from "./lists";
 import { createOutbox, type Answer, type Waiting } from "./outbox";
 import type { Core, DrawingTool, ReviewState, Sight, View } from "./state";
 import { createStore, type Store } from "./store";
+import { createTeams } from "./teams";
 
 export type Session = ReturnType<typeof createSession>;
 
@@ -189,7 +190,8 @@ export function createSession(page: AssessmentPage) {
   };
   const lists = createLists(core);
   const areas = createAreas(core);
-  const drawing = createDrawing(core, areas.addArea);
+  const teams = createTeams(core);
+  const drawing = createDrawing(core, areas.addArea, teams.addArea);
 
   const decide = (kind: "accept" | "reject" | "regrade", grade?: Grade): void => {
     const { picked, opening, drawing, advance } = store.now;
@@ -274,6 +276,7 @@ export function createSession(page: AssessmentPage) {
     ...lists,
     ...areas,
     ...drawing,
+    teams,
     ...createJob(core),
     pick,
     decide,

@@ -49,7 +49,8 @@ export interface DrawingTool {
 export type Drawing =
   | { is: "redraw"; building: Building; outline: Polygon | null }
   | { is: "add"; grade: Grade | null; outline: Polygon | null }
-  | { is: "area"; outline: Polygon | null };
+  | { is: "area"; outline: Polygon | null }
+  | { is: "team"; outline: Polygon | null };
 
 export interface Conflict {
   draft: Draft;
