@@ -17,6 +17,8 @@ export default defineConfig({
         scene: "src/entries/scene.ts",
         assessment: "src/entries/assessment.tsx",
         trainingRun: "src/entries/trainingRun.ts",
+        team: "src/entries/team.ts",
+        judging: "src/entries/judging.tsx",
       },
     },
   },

@@ -10,6 +10,8 @@ export interface Hears {
   presence(news: PeerNews): void;
   /** The server knows that it could not tell everything. */
   missed(): void;
+  /** Areas changed hands, or a second look was answered. */
+  team(): void;
   /** False while the line is down; true when it is back, with whatever was missed in between. */
   connected(is: boolean): void;
 }
@@ -28,6 +30,7 @@ export function listen(assessment: string, hears: Hears): () => void {
     hears.presence(JSON.parse(data) as PeerNews),
   );
   source.addEventListener("missed", () => hears.missed());
+  source.addEventListener("team", () => hears.team());
   source.addEventListener("open", () => hears.connected(true));
   source.addEventListener("error", () => hears.connected(false));
   return () => source.close();

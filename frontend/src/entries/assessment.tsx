@@ -12,6 +12,7 @@ import { addGapLayer } from "../map/gapLayer";
 import { addPeerLayer } from "../map/peerLayer";
 import { createPen } from "../map/pen";
 import { addImagery, startMap } from "../map/start";
+import { addTeamLayer } from "../map/teamLayer";
 import { Legend } from "../panels/Legend";
 import { Notices } from "../panels/Notices";
 import { Saving } from "../panels/Saving";
@@ -44,6 +45,7 @@ listen(page.id, {
   reviewedArea: () => void session.refreshAreas(),
   presence: session.hearPeer,
   missed: session.hearMissed,
+  team: () => session.teams.refreshSoon(),
   connected: session.hearConnection,
 });
 assessment(page.id).then(
@@ -67,6 +69,7 @@ async function openMap(session: Session): Promise<void> {
   }
   const gaps = addGapLayer(map);
   const areas = addAreaLayer(map);
+  session.teams.see(addTeamLayer(map));
   const layers = addBuildingLayers(map, id, (uid) => {
     if (session.store.now.progress?.state === "done") void session.pick(uid);
   });

@@ -10,6 +10,7 @@ const TITLES: Record<Drawing["is"], string> = {
   redraw: "Redraw the outline",
   add: "Add a building",
   area: "Mark an area as fully reviewed",
+  team: "Draw a review area",
 };
 
 const GUIDES: Record<Drawing["is"], string> = {
@@ -17,6 +18,7 @@ const GUIDES: Record<Drawing["is"], string> = {
   add: "Click the corners of the building; click the first one again to close the outline.",
   area:
     "Draw round ground where you have looked at everything. For training, what is not a building in there then counts as background.",
+  team: "Draw round the part of the image that one person shall review. It may touch other areas, not overlap them.",
 };
 
 interface CardProps {

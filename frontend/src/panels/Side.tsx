@@ -12,6 +12,7 @@ import { Images } from "./Images";
 import { ActionButton, GradeMark } from "./parts";
 import { Progress } from "./Progress";
 import { QueuePanel } from "./Queue";
+import { Teams } from "./Teams";
 
 export function Side({ session }: { session: Session }) {
   const { progress, drawing, saving } = useStore(session.store);
@@ -23,6 +24,7 @@ export function Side({ session }: { session: Session }) {
       <QueuePanel session={session} />
       <Areas session={session} />
       <Listed session={session} />
+      {session.page.can_review && <Teams session={session} />}
       <Images progress={progress} />
       {session.page.can_review && <Habits session={session} />}
     </>

@@ -6,8 +6,10 @@ import type { Grade } from "../geo/grades";
 import { areaM2, boundsOf, checkOutline } from "../geo/outline";
 import type { Core, Drawing } from "./state";
 
-/** `addArea` stores a reviewed area; it throws what the server refuses. */
-export function createDrawing(core: Core, addArea: (outline: Polygon) => Promise<void>) {
+type AddArea = (outline: Polygon) => Promise<void>;
+
+/** `addArea` and `addTeamArea` store an area; they throw what the server refuses. */
+export function createDrawing(core: Core, addArea: AddArea, addTeamArea: AddArea) {
   const { page, store, sight, pen, say, fail, pick, send, post } = core;
 
   const startDrawing = (drawing: Drawing): void => {
@@ -39,7 +41,8 @@ export function createDrawing(core: Core, addArea: (outline: Polygon) => Promise
     if (!drawing?.outline) return;
     const check = checkOutline(drawing.outline);
     if (!check.ok) return say(check.message, true);
-    if (drawing.is === "area") return saveArea(drawing.outline);
+    if (drawing.is === "area") return saveArea(drawing.outline, addArea, "Area marked as fully reviewed.");
+    if (drawing.is === "team") return saveArea(drawing.outline, addTeamArea, "The area is added.");
     if (drawing.is === "add" && !drawing.grade) return say("Choose a grade first.", true);
     stopDrawing();
     if (drawing.is === "redraw") send(drawing.building, "redraw", { outline: drawing.outline });
@@ -60,12 +63,12 @@ export function createDrawing(core: Core, addArea: (outline: Polygon) => Promise
     post(draft);
   };
 
-  const saveArea = async (outline: Polygon): Promise<void> => {
+  const saveArea = async (outline: Polygon, add: AddArea, said: string): Promise<void> => {
     store.set({ saving: true });
     try {
-      await addArea(outline);
+      await add(outline);
       stopDrawing();
-      say("Area marked as fully reviewed.");
+      say(said);
     } catch (error) {
       store.set({ saving: false }); // the drawing stays, so nothing is lost
       fail(error);
@@ -78,6 +81,7 @@ export function createDrawing(core: Core, addArea: (outline: Polygon) => Promise
       if (picked) startDrawing({ is: "redraw", building: picked, outline: null });
     },
     add: (): void => startDrawing({ is: "add", grade: null, outline: null }),
+    drawTeamArea: (): void => startDrawing({ is: "team", outline: null }),
     markArea: (): void => startDrawing({ is: "area", outline: null }),
     chooseGrade(grade: Grade): void {
       const { drawing } = store.now;

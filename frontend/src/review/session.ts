@@ -22,6 +22,7 @@ import type { Core, DrawingTool, ReviewState, Sight, View } from "./state";
 import { createStore, type Store } from "./store";
 import { withNewest } from "./table";
 import { moved } from "./tally";
+import { createTeams } from "./teams";
 
 export type Session = ReturnType<typeof createSession>;
 
@@ -173,7 +174,8 @@ export function createSession(page: AssessmentPage) {
   };
   const lists = createLists(core);
   const areas = createAreas(core);
-  const drawing = createDrawing(core, areas.addArea);
+  const teams = createTeams(core);
+  const drawing = createDrawing(core, areas.addArea, teams.addArea);
 
   const decide = (kind: "accept" | "reject" | "regrade", grade?: Grade): void => {
     const { picked, opening, drawing, advance } = store.now;
@@ -267,6 +269,7 @@ export function createSession(page: AssessmentPage) {
     ...lists,
     ...areas,
     ...drawing,
+    teams,
     ...createJob(core),
     pick,
     decide,

@@ -54,7 +54,8 @@ export interface DrawingTool {
 export type Drawing =
   | { is: "redraw"; building: Building; outline: Polygon | null }
   | { is: "add"; grade: Grade | null; outline: Polygon | null }
-  | { is: "area"; outline: Polygon | null };
+  | { is: "area"; outline: Polygon | null }
+  | { is: "team"; outline: Polygon | null };
 
 /** A decision that the server has not answered. */
 export interface Waiting {
