@@ -17,6 +17,8 @@ export default defineConfig({
         scene: "src/entries/scene.ts",
         assessment: "src/entries/assessment.tsx",
         trainingRun: "src/entries/trainingRun.ts",
+        quality: "src/entries/quality.ts",
+        judge: "src/entries/judge.tsx",
       },
     },
   },

@@ -12,6 +12,7 @@ from unosat.accounts.actors import Actor, actor_of
 from unosat.assessments.api import router as assessments
 from unosat.errors import BadRequest, NotFound, RefusedError
 from unosat.exports.api import router as exports
+from unosat.quality.api import router as quality
 from unosat.review.api import router as review
 from unosat.scenes.api import router as scenes
 from unosat.training.api import router as training
@@ -38,7 +39,7 @@ api = NinjaAPI(
     auth=KeyOrSession(),  # deny by default
     urls_namespace="api-1",
 )
-for router in (scenes, assessments, review, exports, training):
+for router in (scenes, assessments, review, exports, training, quality):
     api.add_router("", router)
 
 

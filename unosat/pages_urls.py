@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from unosat.accounts import pages as accounts
 from unosat.assessments import pages as assessments
 from unosat.ops import pages as ops
+from unosat.quality import pages as quality
 from unosat.scenes import pages as scenes
 from unosat.training import pages as training
 
@@ -23,6 +24,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("scenes/<uuid:scene_id>/analyse/", assessments.analyse, name="analyse"),
     path("assessments/", assessments.all_assessments, name="assessments"),
     path("assessments/<uuid:assessment_id>/", assessments.assessment, name="assessment"),
+    path("assessments/<uuid:assessment_id>/quality/", quality.quality, name="quality"),
+    path("assessments/<uuid:assessment_id>/quality/expected/", quality.expected, name="expected"),
+    path(
+        "assessments/<uuid:assessment_id>/quality/progress/",
+        quality.progress,
+        name="quality_progress",
+    ),
+    path("assessments/<uuid:assessment_id>/quality/draw/", quality.draw, name="draw_sample"),
+    path("assessments/<uuid:assessment_id>/quality/withdraw/", quality.withdraw, name="withdraw"),
+    path("assessments/<uuid:assessment_id>/quality/judge/", quality.judge, name="judge"),
+    path("events/<uuid:event_id>/overview/", quality.event_overview, name="event_overview"),
     path("training/", training.training, name="training"),
     path("training/retrain/", training.retrain, name="retrain"),
     path("training/runs/<uuid:run_id>/", training.training_run, name="training_run"),

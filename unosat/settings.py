@@ -167,6 +167,7 @@ INSTALLED_APPS = [
     "unosat.review",
     "unosat.exports",
     "unosat.training",
+    "unosat.quality",
     "unosat.ops",
 ]
 MIDDLEWARE = [

@@ -693,6 +693,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/quality-samples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Draw Sample
+         * @description Draw a random sample of buildings and squares to judge, and freeze it.
+         */
+        post: operations["unosat_quality_api_draw_sample"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/quality": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Quality
+         * @description Precision and recall per grade and the number of damaged buildings, as measured.
+         */
+        get: operations["unosat_quality_api_get_quality"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality-samples/{sample_id}/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get Next
+         * @description Take the next ones to judge; nobody else is offered them for ten minutes.
+         */
+        post: operations["unosat_quality_api_get_next"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality-items/{thing_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Judge Item
+         * @description Judge a building; sent again by the same person, it puts the answer right.
+         */
+        put: operations["unosat_quality_api_judge_item"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality-squares/{thing_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Judge Square
+         * @description Say what was missed in a square; sent again by the same person, it replaces the marks.
+         */
+        put: operations["unosat_quality_api_judge_square"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality-samples/{sample_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw Sample
+         * @description Give an unfinished sample up; its answers count for nothing.
+         */
+        delete: operations["unosat_quality_api_withdraw_sample"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality-pictures/{thing_id}/{phase}.webp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Picture
+         * @description The ground around what is judged: ``after`` the event, or ``before`` it.
+         */
+        get: operations["unosat_quality_api_get_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1657,6 +1797,167 @@ export interface components {
         ActivateIn: {
             /** Replaces */
             replaces?: string | null;
+        };
+        /**
+         * SampleOut
+         * @description A sample and how far it is judged.
+         */
+        SampleOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "done" | "withdrawn";
+            /** Seed */
+            seed: number;
+            /** Strata */
+            strata: {
+                [key: string]: unknown;
+            }[];
+            /** Square Strata */
+            square_strata: {
+                [key: string]: unknown;
+            }[];
+            /** Side M */
+            side_m: number;
+            /** Expected */
+            expected: {
+                [key: string]: number;
+            };
+            /**
+             * Drawn At
+             * Format: date-time
+             */
+            drawn_at: string;
+            /** Finished At */
+            finished_at: string | null;
+            /** Items */
+            items: number;
+            /** Items Judged */
+            items_judged: number;
+            /** Squares */
+            squares: number;
+            /** Squares Judged */
+            squares_judged: number;
+        };
+        /**
+         * SampleIn
+         * @description How much to judge; no squares: what was missed is not estimated.
+         */
+        SampleIn: {
+            /** Buildings */
+            buildings: number;
+            /**
+             * Squares
+             * @default 0
+             */
+            squares: number;
+            /**
+             * Side M
+             * @default 100
+             */
+            side_m: number;
+        };
+        /**
+         * Measurement
+         * @description The newest finished sample as figures (null without one), and the one being judged.
+         */
+        Measurement: {
+            /** Measured */
+            measured: {
+                [key: string]: unknown;
+            } | null;
+            open: components["schemas"]["SampleOut"] | null;
+        };
+        /**
+         * Offer
+         * @description The next ones to judge; ``left`` counts all that nobody has judged, others' included.
+         */
+        Offer: {
+            /** Things */
+            things: components["schemas"]["ToJudge"][];
+            /** Left */
+            left: number;
+        };
+        /**
+         * ToJudge
+         * @description One building, or a square of the ground.
+         *
+         *     Attributes:
+         *         rings: outlines as parts of the picture, from its top left: of the building, or of all
+         *             that are in the square.
+         *         wide: the same of the wider picture; none for a square.
+         *         frame: how far from the picture's edge the square begins; 0 for a building.
+         */
+        ToJudge: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "building" | "square";
+            /** Rings */
+            rings: [
+                number,
+                number
+            ][][];
+            /** Wide */
+            wide: [
+                number,
+                number
+            ][][];
+            /** Frame */
+            frame: number;
+            /** Has Before */
+            has_before: boolean;
+        };
+        /**
+         * ItemAnswer
+         * @description What a building truly is.
+         */
+        ItemAnswer: {
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "cannot_judge";
+        };
+        /**
+         * MarkIn
+         * @description A building that no outline shows, as a part of the square's picture from its top left.
+         */
+        MarkIn: {
+            /** X */
+            x: number;
+            /** Y */
+            y: number;
+            /** Grade */
+            grade: ("no_damage" | "minor_damage" | "major_damage" | "destroyed") | "unclassified";
+        };
+        /**
+         * SquareAnswer
+         * @description Everything that was missed in a square, or that it cannot be judged.
+         */
+        SquareAnswer: {
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "judged" | "cannot_judge";
+            /**
+             * Marks
+             * @default []
+             */
+            marks: components["schemas"]["MarkIn"][];
         };
     };
     responses: never;
@@ -2644,6 +2945,169 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelVersionOut"];
                 };
+            };
+        };
+    };
+    unosat_quality_api_draw_sample: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SampleIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SampleOut"];
+                };
+            };
+        };
+    };
+    unosat_quality_api_get_quality: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Measurement"];
+                };
+            };
+        };
+    };
+    unosat_quality_api_get_next: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                sample_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offer"];
+                };
+            };
+        };
+    };
+    unosat_quality_api_judge_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                thing_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ItemAnswer"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_quality_api_judge_square: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                thing_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SquareAnswer"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_quality_api_withdraw_sample: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sample_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_quality_api_get_picture: {
+        parameters: {
+            query?: {
+                wide?: boolean;
+            };
+            header?: never;
+            path: {
+                thing_id: string;
+                phase: "after" | "before";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
