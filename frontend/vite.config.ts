@@ -19,6 +19,8 @@ export default defineConfig({
         trainingRun: "src/entries/trainingRun.ts",
         team: "src/entries/team.ts",
         judging: "src/entries/judging.tsx",
+        quality: "src/entries/quality.ts",
+        judge: "src/entries/judge.tsx",
       },
     },
   },

@@ -13,6 +13,8 @@ from unosat.assessments.api import router as assessments
 from unosat.errors import BadRequest, NotFound, RefusedError
 from unosat.exports.api import router as exports
 from unosat.review.together import router as review
+from unosat.quality.api import router as quality
+from unosat.review.api import router as review
 from unosat.scenes.api import router as scenes
 from unosat.teams.api import router as teams
 from unosat.training.api import router as training
@@ -40,6 +42,7 @@ api = NinjaAPI(
     urls_namespace="api-1",
 )
 for router in (scenes, assessments, review, exports, training, teams):
+for router in (scenes, assessments, review, exports, training, quality):
     api.add_router("", router)
 
 

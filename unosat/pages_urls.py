@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from unosat.accounts import pages as accounts
 from unosat.assessments import pages as assessments
 from unosat.ops import pages as ops
+from unosat.quality import pages as quality
 from unosat.scenes import pages as scenes
 from unosat.teams import pages as teams
 from unosat.training import pages as training
@@ -33,6 +34,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("assessments/<uuid:assessment_id>/second-looks/", teams.looks, name="second_looks"),
     path("assessments/<uuid:assessment_id>/disagreements/", teams.settling, name="disagreements"),
     path("controls/<uuid:control_id>/remove/", teams.remove_control, name="remove_control"),
+    path("assessments/<uuid:assessment_id>/quality/", quality.quality, name="quality"),
+    path("assessments/<uuid:assessment_id>/quality/expected/", quality.expected, name="expected"),
+    path(
+        "assessments/<uuid:assessment_id>/quality/progress/",
+        quality.progress,
+        name="quality_progress",
+    ),
+    path("assessments/<uuid:assessment_id>/quality/draw/", quality.draw, name="draw_sample"),
+    path("assessments/<uuid:assessment_id>/quality/withdraw/", quality.withdraw, name="withdraw"),
+    path("assessments/<uuid:assessment_id>/quality/judge/", quality.judge, name="judge"),
+    path("events/<uuid:event_id>/overview/", quality.event_overview, name="event_overview"),
     path("training/", training.training, name="training"),
     path("training/retrain/", training.retrain, name="retrain"),
     path("training/runs/<uuid:run_id>/", training.training_run, name="training_run"),

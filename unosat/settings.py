@@ -168,6 +168,7 @@ INSTALLED_APPS = [
     "unosat.exports",
     "unosat.training",
     "unosat.teams",
+    "unosat.quality",
     "unosat.ops",
 ]
 MIDDLEWARE = [

@@ -16,6 +16,7 @@ from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
 from unosat.exports import ground, lineage
 from unosat.exports.errors import NothingToExport
+from unosat.quality import selectors as quality_selectors
 from unosat.review.models import Building, ReviewedArea
 from unosat.review.selectors import feature
 from unosat.teams import overview
@@ -58,7 +59,8 @@ def write_geojson(actor: Actor, assessment_id: UUID, choice: Choice) -> IO[bytes
             if not _nested():
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            _write(file, row, choice)
+            measured = quality_selectors.for_export(actor, assessment_id)
+            _write(file, row, choice, {"quality": measured})
     except BaseException:
         file.close()
         raise
@@ -78,8 +80,8 @@ def _nested() -> bool:
     return len(connection.savepoint_ids) > 0
 
 
-def _write(file: IO[bytes], row: Assessment, choice: Choice) -> None:
-    metadata = json.dumps(_metadata(row, choice), ensure_ascii=False)
+def _write(file: IO[bytes], row: Assessment, choice: Choice, more: dict[str, Any]) -> None:
+    metadata = json.dumps(_metadata(row, choice) | more, ensure_ascii=False)
     file.write(f'{{"type": "FeatureCollection",\n"metadata": {metadata},\n"features": ['.encode())
     model = str(row.model_version)
     separator = "\n"

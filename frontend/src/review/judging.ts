@@ -1,0 +1,189 @@
+/** Judging a sample: the next one is there at once, answers are sent behind it. Knows no panel. */
+import type { ItemAnswer, Mark, Offer, Thing } from "../api/quality";
+import { Refused } from "../api/client";
+import { createStore, type Store } from "./store";
+
+export interface Judging {
+  /** The first is judged now; those behind it are loaded already. */
+  things: readonly Thing[];
+  /** Nobody has judged them yet, as far as is known here. */
+  left: number | null;
+  /** Answers on their way to the server. */
+  unsaved: number;
+  /** Buildings marked in the square that is judged now. */
+  marks: readonly Mark[];
+  /** Where the next mark goes, as a part of the picture. */
+  cross: { x: number; y: number };
+  finished: boolean;
+  /** What is left lies before others. */
+  waiting: boolean;
+  /** The last thing to say, for the eye and for screen readers. */
+  said: string;
+  trouble: string;
+}
+
+export interface Server {
+  next(limit: number): Promise<Offer>;
+  judgeBuilding(id: string, answer: ItemAnswer): Promise<void>;
+  judgeSquare(id: string, answer: "judged" | "cannot_judge", marks: Mark[]): Promise<void>;
+}
+
+export interface Judge {
+  readonly store: Store<Judging>;
+  answer(answer: ItemAnswer): void;
+  /** All that was missed in the square is marked. */
+  allMarked(): void;
+  cannotJudge(): void;
+  mark(grade: Mark["grade"]): void;
+  unmark(index: number): void;
+  move(x: number, y: number): void;
+  back(): void;
+  more(): Promise<void>;
+}
+
+interface Given {
+  thing: Thing;
+  marks: readonly Mark[];
+}
+
+const AHEAD = 6; // pictures loaded before they are needed
+const AGAIN_MS = 3000;
+const MIDDLE = { x: 0.5, y: 0.5 };
+
+export function createJudge(server: Server, wait = AGAIN_MS): Judge {
+  const store = createStore<Judging>({
+    things: [], left: null, unsaved: 0, marks: [], cross: MIDDLE,
+    finished: false, waiting: false, said: "", trouble: "",
+  });
+  const given: Given[] = [];
+  const answered = new Set<string>();
+  const queue: (() => Promise<void>)[] = [];
+  let sending = false;
+  let asking = false;
+
+  const now = (): Thing | undefined => store.now.things[0];
+
+  async function send(): Promise<void> {
+    if (sending) return;
+    sending = true;
+    for (let job = queue[0]; job; job = queue[0]) {
+      try {
+        await job();
+        store.set({ trouble: "" });
+      } catch (error) {
+        const refused = error instanceof Refused ? error : new Refused("failed", String(error));
+        store.set({ trouble: refused.message });
+        if (refused.passing) {
+          await new Promise((resolve) => setTimeout(resolve, wait));
+          continue; // the same once more: sent twice, it is one answer
+        }
+      }
+      queue.shift();
+      store.set({ unsaved: queue.length });
+    }
+    sending = false;
+    if (!store.now.things.length) await more();
+  }
+
+  async function more(): Promise<void> {
+    if (asking || store.now.finished) return;
+    if (!store.now.things.length && queue.length) return; // asked once they are saved
+    asking = true;
+    try {
+      const { things, left } = await server.next(AHEAD);
+      const known = new Set([...answered, ...store.now.things.map((one) => one.id)]);
+      const fresh = things.filter((one) => !known.has(one.id));
+      const all = [...store.now.things, ...fresh];
+      const unsent = queue.length;
+      store.set({
+        things: all,
+        left: Math.max(0, left - unsent),
+        finished: !all.length && left === 0,
+        waiting: !all.length && left > 0,
+        trouble: "",
+      });
+    } catch (error) {
+      const over = error instanceof Refused && error.code === "sample_over";
+      store.set(over ? { finished: true } : { trouble: (error as Error).message });
+    } finally {
+      asking = false;
+    }
+    if (!store.now.finished && !store.now.things.length) setTimeout(() => void more(), wait);
+  }
+
+  function done(job: () => Promise<void>, said: string): void {
+    const [thing, ...rest] = store.now.things;
+    if (!thing) return;
+    given.push({ thing, marks: store.now.marks });
+    answered.add(thing.id);
+    queue.push(job);
+    store.set({
+      things: rest, marks: [], cross: MIDDLE, said, unsaved: queue.length,
+      left: store.now.left === null ? null : Math.max(0, store.now.left - 1),
+    });
+    void send();
+    if (rest.length < AHEAD / 2) void more();
+  }
+
+  return {
+    store,
+    more,
+    answer(answer) {
+      const thing = now();
+      if (thing?.kind === "building") done(() => server.judgeBuilding(thing.id, answer), "Next.");
+    },
+    allMarked() {
+      const thing = now();
+      const marks = [...store.now.marks];
+      if (thing?.kind !== "square") return;
+      done(() => server.judgeSquare(thing.id, "judged", marks), `${marks.length} marked. Next.`);
+    },
+    cannotJudge() {
+      const thing = now();
+      if (!thing) return;
+      done(
+        () =>
+          thing.kind === "square"
+            ? server.judgeSquare(thing.id, "cannot_judge", [])
+            : server.judgeBuilding(thing.id, "cannot_judge"),
+        "Cannot be judged. Next.",
+      );
+    },
+    mark(grade) {
+      const thing = now();
+      if (thing?.kind !== "square") return;
+      const { x, y } = store.now.cross;
+      const inside = [x, y].every((part) => part >= thing.frame && part <= 1 - thing.frame);
+      if (!inside) {
+        store.set({ said: "That is outside of the square: only buildings with their middle in it count." });
+        return;
+      }
+      const marks = [...store.now.marks, { x, y, grade }];
+      store.set({ marks, said: `${marks.length} marked.` });
+    },
+    unmark(index) {
+      const marks = store.now.marks.filter((_, at) => at !== index);
+      store.set({ marks, said: `Mark removed, ${marks.length} left.` });
+    },
+    move(x, y) {
+      const within = (part: number): number => Math.min(1, Math.max(0, part));
+      store.set({ cross: { x: within(x), y: within(y) } });
+    },
+    back() {
+      const last = given.pop();
+      if (!last) {
+        store.set({ said: "There is nothing to go back to." });
+        return;
+      }
+      answered.delete(last.thing.id);
+      store.set({
+        things: [last.thing, ...store.now.things],
+        marks: last.marks,
+        cross: MIDDLE,
+        left: (store.now.left ?? 0) + 1,
+        waiting: false,
+        said: "Back to the one before: your new answer replaces the old one.",
+      });
+    },
+  };
+}
