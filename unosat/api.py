@@ -12,9 +12,8 @@ from unosat.accounts.actors import Actor, actor_of
 from unosat.assessments.api import router as assessments
 from unosat.errors import BadRequest, NotFound, RefusedError
 from unosat.exports.api import router as exports
-from unosat.review.together import router as review
 from unosat.quality.api import router as quality
-from unosat.review.api import router as review
+from unosat.review.together import router as review
 from unosat.scenes.api import router as scenes
 from unosat.teams.api import router as teams
 from unosat.training.api import router as training
@@ -41,8 +40,7 @@ api = NinjaAPI(
     auth=KeyOrSession(),  # deny by default
     urls_namespace="api-1",
 )
-for router in (scenes, assessments, review, exports, training, teams):
-for router in (scenes, assessments, review, exports, training, quality):
+for router in (scenes, assessments, review, exports, training, teams, quality):
     api.add_router("", router)
 
 

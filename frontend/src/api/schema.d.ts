@@ -350,6 +350,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Queue
+         * @description Buildings in the order in which they are worth a look, whole, each with its history.
+         */
+        get: operations["unosat_review_api_list_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/queue/count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count Queue
+         * @description How many buildings the same filters leave in all.
+         */
+        get: operations["unosat_review_api_count_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/counts": {
         parameters: {
             query?: never;
@@ -382,6 +422,26 @@ export interface paths {
          * @description One building with its history.
          */
         get: operations["unosat_review_api_get_building"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/find-building": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find Building
+         * @description The building whose id is ``uid`` or begins with it; the answer says why if there is none.
+         */
+        get: operations["unosat_review_api_find_building"];
         put?: never;
         post?: never;
         delete?: never;
@@ -443,13 +503,22 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List Decisions
+         * @description What was decided since: whoever missed news of the event stream catches up with it.
+         *
+         *     The first look at an answer may show decisions that were in the one before: know them by id.
+         */
+        get: operations["unosat_review_together_list_decisions"];
         put?: never;
         /**
          * Decide
-         * @description Accept, reject, regrade, redraw or add a building, or undo its last decision.
+         * @description Decide on a building, on several at once, or undo the last decision on one.
          *
-         *     409 ``changed_meanwhile`` with the building as it now stands, if it is not at ``on_version``.
+         *     It is done whole or not at all. 409 ``changed_meanwhile`` with the building as it now stands,
+         *     if one is not at ``on_version``. An undo takes back all that the decision touched. With
+         *     ``X-Made-By``, the user who decided, nobody else's session can send it: 409
+         *     ``signed_in_as_another``.
          */
         post: operations["unosat_review_api_decide"];
         delete?: never;
@@ -467,13 +536,13 @@ export interface paths {
         };
         /**
          * List Reviewed Areas
-         * @description The reviewed areas, oldest first.
+         * @description The reviewed and the not assessable areas, oldest first.
          */
         get: operations["unosat_review_api_list_reviewed_areas"];
         put?: never;
         /**
          * Mark Reviewed
-         * @description Say that everything inside an outline was looked at.
+         * @description Say that everything inside an outline was looked at, or that it cannot be assessed.
          */
         post: operations["unosat_review_api_mark_reviewed"];
         delete?: never;
@@ -524,6 +593,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/presence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Come
+         * @description Say where one looks; it is forgotten after 15 seconds unless said again.
+         */
+        post: operations["unosat_review_together_come"];
+        /**
+         * Leave
+         * @description Say that one is gone.
+         */
+        delete: operations["unosat_review_together_leave"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/download": {
         parameters: {
             query?: never;
@@ -536,9 +629,30 @@ export interface paths {
          * @description The buildings as they stand, as a GeoJSON file whose metadata says what it is.
          *
          *     ``only=reviewed`` leaves out what nobody decided on; ``rejected=leave_out`` what was found
-         *     to be no building. Otherwise rejected ones are in it, each with ``"review": "rejected"``.
+         *     to be no building. Otherwise rejected ones are in it, each with ``"review": "rejected"``. What
+         *     was split or merged away is never in it; what took its place names it in ``made_from``.
          */
         get: operations["unosat_exports_api_download"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/not-assessable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Not Assessable
+         * @description The ground that people said cannot be assessed, and why, as a GeoJSON layer of its own.
+         */
+        get: operations["unosat_exports_api_not_assessable"];
         put?: never;
         post?: never;
         delete?: never;
@@ -688,6 +802,394 @@ export interface paths {
          */
         post: operations["unosat_training_api_activate_model_version"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/team": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Team
+         * @description Who reviews which area of an assessment, how far it is, and what waits for a second look.
+         */
+        get: operations["unosat_teams_api_get_team"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/team-areas/split": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Split
+         * @description Cut an assessment into review areas; 409 if it has some already.
+         */
+        post: operations["unosat_teams_api_split"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/team-areas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Area
+         * @description Add a drawn review area beside those there are.
+         */
+        post: operations["unosat_teams_api_add_area"];
+        /**
+         * Remove Areas
+         * @description Remove all review areas, as an admin; decisions stay. 409 while somebody works in one.
+         */
+        delete: operations["unosat_teams_api_remove_areas"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Area
+         * @description Remove one review area, as an admin; decisions stay.
+         */
+        delete: operations["unosat_teams_api_remove_area"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/claim": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Claim
+         * @description Take a free area, or one whose holder was silent for 30 minutes; 409 says who has it.
+         */
+        post: operations["unosat_teams_api_claim"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Renew
+         * @description Say that its holder is at work; 409 if somebody has taken it over.
+         */
+        post: operations["unosat_teams_api_renew"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finish
+         * @description Say that an area of one's own is done.
+         */
+        post: operations["unosat_teams_api_finish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release
+         * @description Give an area back, or open a finished one again; admins may for others.
+         */
+        post: operations["unosat_teams_api_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/team-areas/{team_area_id}/assign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Assign
+         * @description Keep a free area for one person, as an admin.
+         */
+        post: operations["unosat_teams_api_assign"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/second-look-plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Plan
+         * @description Set the share that is looked at twice and the rate of controls, as an admin.
+         */
+        put: operations["unosat_teams_api_set_plan"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/second-looks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Serve
+         * @description Be given the next buildings to judge blind; asked again, unanswered ones come first.
+         */
+        post: operations["unosat_teams_api_serve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/second-looks/{look_id}/{when}.webp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picture
+         * @description The building from above; ``when`` is after or before, ``wide`` shows three times as much.
+         */
+        get: operations["unosat_teams_api_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/second-looks/{look_id}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer
+         * @description Say what it is; the building stays as it is, and nothing is told of the first answer.
+         */
+        post: operations["unosat_teams_api_answer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/disagreements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Disagreements
+         * @description What the caller may settle, oldest first: both answers, without who gave them.
+         */
+        get: operations["unosat_teams_api_list_disagreements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/second-looks/{look_id}/adjudication": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Settle
+         * @description Settle a disagreement; the building gets an ordinary decision that says so.
+         */
+        post: operations["unosat_teams_api_settle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Agreement
+         * @description Cohen's kappa of first and second answers, before adjudication.
+         */
+        get: operations["unosat_teams_api_get_agreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/control-accuracy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Accuracy
+         * @description How people judged control buildings: everybody's for admins, else one's own.
+         */
+        get: operations["unosat_teams_api_get_accuracy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assessments/{assessment_id}/controls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Controls
+         * @description The control buildings, for admins.
+         */
+        get: operations["unosat_teams_api_list_controls"];
+        put?: never;
+        /**
+         * Add Control
+         * @description Make a building with a known answer a control, as an admin.
+         */
+        post: operations["unosat_teams_api_add_control"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/controls/{control_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Control
+         * @description Let it be an ordinary building again, as an admin; answers to it go too.
+         */
+        delete: operations["unosat_teams_api_remove_control"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1371,7 +1873,7 @@ export interface components {
              */
             bbox: string;
             /** Review */
-            review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | null;
+            review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | null;
             /** Min Score */
             min_score?: number | null;
             /**
@@ -1409,32 +1911,67 @@ export interface components {
             next: string | null;
         };
         /**
-         * Count
-         * @description How many buildings are alike; ``percent`` is the score in whole percent, rounded down.
-         */
-        Count: {
-            grade: components["schemas"]["Grade"];
-            /**
-             * Review
-             * @enum {string}
-             */
-            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected";
-            /**
-             * Source
-             * @enum {string}
-             */
-            source: "model" | "analyst";
-            /** Percent */
-            percent: number | null;
-            /** Count */
-            count: number;
-        };
-        /**
          * Grade
          * @description Values are what the API, the database and GeoJSON carry.
          * @enum {string}
          */
         Grade: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "unclassified";
+        /**
+         * QueueQuery
+         * @description Order "value": most worth a look first. "nearest" needs ``near`` and has one page.
+         *
+         *     "oldest" and "newest" are of the last decision, and leave out what nobody decided on.
+         *     ``cursor`` is the ``next`` of the page before.
+         */
+        QueueQuery: {
+            grade?: components["schemas"]["Grade"] | null;
+            /**
+             * Min Score
+             * @default 0
+             */
+            min_score: number;
+            /**
+             * Max Score
+             * @default 1
+             */
+            max_score: number;
+            /**
+             * State
+             * @default unreviewed
+             */
+            state: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | "any";
+            /**
+             * Who
+             * @default
+             */
+            who: string;
+            /**
+             * Area
+             * @default
+             */
+            area: string;
+            /**
+             * Order
+             * @default value
+             * @enum {string}
+             */
+            order: "value" | "nearest" | "oldest" | "newest" | "score" | "surest";
+            /**
+             * Near
+             * @default
+             */
+            near: string;
+            /**
+             * Cursor
+             * @default
+             */
+            cursor: string;
+            /**
+             * Limit
+             * @default 20
+             */
+            limit: number;
+        };
         /**
          * BuildingOut
          * @description A building as it stands; what only a model knows is null where an analyst added it.
@@ -1459,13 +1996,17 @@ export interface components {
             clipped: boolean;
             /** Unclassified Because */
             unclassified_because: ("near_tie" | "edge" | "nodata" | "cloud") | null;
+            /** Unsure Because */
+            unsure_because: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /** Flagged */
+            flagged: boolean;
             /** Area M2 */
             area_m2: number;
             /**
              * Review
              * @enum {string}
              */
-            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected";
+            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced";
             /**
              * Source
              * @enum {string}
@@ -1490,6 +2031,9 @@ export interface components {
         /**
          * DecisionOut
          * @description One decision; ``number`` is the building's version after it, ``grade`` what then stood.
+         *
+         *     An act on several buildings is one decision of each, with the same ``batch``; ``others`` are
+         *     those that this one was made of, or that took its place.
          */
         DecisionOut: {
             /**
@@ -1503,10 +2047,21 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "undo";
+            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "unsure" | "flag" | "unflag" | "split" | "merge" | "shift" | "undo";
             grade: components["schemas"]["Grade"];
             /** Reason */
             reason: string;
+            /** Because */
+            because: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /** Shift M */
+            shift_m: [
+                number,
+                number
+            ] | null;
+            /** Others */
+            others: string[];
+            /** Batch */
+            batch: string | null;
             /** User */
             user: string;
             /**
@@ -1516,6 +2071,95 @@ export interface components {
             made_at: string;
             /** On Version */
             on_version: number;
+        };
+        /**
+         * QueueOut
+         * @description ``ordered`` is false while the order by value is being worked out.
+         */
+        QueueOut: {
+            /** Buildings */
+            buildings: components["schemas"]["BuildingOut"][];
+            /** Next */
+            next: string | null;
+            /** Ordered */
+            ordered: boolean;
+        };
+        /**
+         * QueueFilters
+         * @description ``state`` "any" is all states; ``who`` is the user name of whoever decided last.
+         *
+         *     ``area`` is the ring of an outline, "longitude,latitude;longitude,latitude;..." in degrees;
+         *     whatever touches it belongs.
+         */
+        QueueFilters: {
+            grade?: components["schemas"]["Grade"] | null;
+            /**
+             * Min Score
+             * @default 0
+             */
+            min_score: number;
+            /**
+             * Max Score
+             * @default 1
+             */
+            max_score: number;
+            /**
+             * State
+             * @default unreviewed
+             */
+            state: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | "any";
+            /**
+             * Who
+             * @default
+             */
+            who: string;
+            /**
+             * Area
+             * @default
+             */
+            area: string;
+        };
+        /**
+         * QueueCount
+         * @description How many buildings the filters leave.
+         */
+        QueueCount: {
+            /** Count */
+            count: number;
+        };
+        /**
+         * Count
+         * @description How many buildings are alike; ``percent`` is the score in whole percent, rounded down.
+         */
+        Count: {
+            grade: components["schemas"]["Grade"];
+            /**
+             * Review
+             * @enum {string}
+             */
+            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced";
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "model" | "analyst";
+            /** Percent */
+            percent: number | null;
+            /** Count */
+            count: number;
+        };
+        /**
+         * FoundOut
+         * @description Where a building is: its whole id, and west, south, east, north in degrees.
+         */
+        FoundOut: {
+            /**
+             * Uid
+             * Format: uuid
+             */
+            uid: string;
+            /** Bounds */
+            bounds: number[];
         };
         /**
          * ExplanationOut
@@ -1551,6 +2195,77 @@ export interface components {
             model: string;
         };
         /**
+         * DecidedOut
+         * @description The building that stands after a decision, and all others that it changed or made.
+         */
+        DecidedOut: {
+            /**
+             * Uid
+             * Format: uuid
+             */
+            uid: string;
+            grade: components["schemas"]["Grade"];
+            /** Score */
+            score: number | null;
+            /** Grade Score */
+            grade_score: number | null;
+            /** Probabilities */
+            probabilities: {
+                [key: string]: number;
+            } | null;
+            model_grade: components["schemas"]["Grade"] | null;
+            /** Clipped */
+            clipped: boolean;
+            /** Unclassified Because */
+            unclassified_because: ("near_tie" | "edge" | "nodata" | "cloud") | null;
+            /** Unsure Because */
+            unsure_because: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /** Flagged */
+            flagged: boolean;
+            /** Area M2 */
+            area_m2: number;
+            /**
+             * Review
+             * @enum {string}
+             */
+            review: "unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced";
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "model" | "analyst";
+            /** Version */
+            version: number;
+            /** Outline */
+            outline: {
+                [key: string]: unknown;
+            };
+            /** Updated By */
+            updated_by: string | null;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** History */
+            history: components["schemas"]["DecisionOut"][];
+            /** Also */
+            also: components["schemas"]["TouchedOut"][];
+        };
+        /**
+         * TouchedOut
+         * @description Another building that an act changed or made.
+         */
+        TouchedOut: {
+            /**
+             * Uid
+             * Format: uuid
+             */
+            uid: string;
+            /** Version */
+            version: number;
+        };
+        /**
          * Conflict
          * @description Somebody else was faster; ``building`` is how they left it.
          */
@@ -1564,6 +2279,11 @@ export interface components {
         /**
          * DecisionIn
          * @description A decision; ``id`` is made by the client, so that sending it again changes nothing.
+         *
+         *     What a kind needs: regrade a ``grade``; redraw an ``outline``, add both; unsure ``because``;
+         *     split ``outlines``, which together are the building; merge ``others`` and the ``outline`` of
+         *     all, with a ``grade`` where theirs differ; shift no building, but an ``area`` and ``shift_m``,
+         *     metres to the east and north.
          */
         DecisionIn: {
             /**
@@ -1575,7 +2295,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "undo";
+            kind: "accept" | "reject" | "regrade" | "redraw" | "add" | "unsure" | "flag" | "unflag" | "split" | "merge" | "shift" | "undo";
             /** Building */
             building?: string | null;
             /**
@@ -1589,14 +2309,105 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             /**
+             * Outlines
+             * @default []
+             */
+            outlines: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Others
+             * @default []
+             */
+            others: components["schemas"]["OnIn"][];
+            /** Area */
+            area?: {
+                [key: string]: unknown;
+            } | null;
+            /** Shift M */
+            shift_m?: [
+                number,
+                number
+            ] | null;
+            /** Because */
+            because?: ("cloud" | "shadow" | "hidden" | "bad_image" | "no_before" | "other") | null;
+            /**
              * Reason
              * @default
              */
             reason: string;
         };
         /**
+         * OnIn
+         * @description A building that is merged into another, and the version of it that was looked at.
+         */
+        OnIn: {
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /** On Version */
+            on_version: number;
+        };
+        /**
+         * SinceQuery
+         * @description ``after`` is ``next`` or ``seen`` of an earlier answer; left out, only ``seen`` is told.
+         */
+        SinceQuery: {
+            /**
+             * After
+             * @default
+             */
+            after: string;
+            /**
+             * Limit
+             * @default 500
+             */
+            limit: number;
+        };
+        /**
+         * MadeOut
+         * @description That a decision was made; ``number`` is the building's version after it.
+         */
+        MadeOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /** Number */
+            number: number;
+            /** Kind */
+            kind: string;
+            /** User */
+            user: string;
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+        };
+        /**
+         * SinceOut
+         * @description Decisions in their order; ``next`` is null on the last page, ``seen`` is for another day.
+         */
+        SinceOut: {
+            /** Decisions */
+            decisions: components["schemas"]["MadeOut"][];
+            /** Next */
+            next: string | null;
+            /** Seen */
+            seen: string;
+        };
+        /**
          * AreaOut
-         * @description A reviewed area, as it was cut to the image.
+         * @description A reviewed or not assessable area, as it was cut to the image.
          */
         AreaOut: {
             /**
@@ -1608,6 +2419,13 @@ export interface components {
             outline: {
                 [key: string]: unknown;
             };
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "reviewed" | "not_assessable";
+            /** Because */
+            because: ("cloud" | "shadow" | "bad_image" | "no_image") | null;
             /** User */
             user: string;
             /**
@@ -1620,13 +2438,77 @@ export interface components {
         };
         /**
          * AreaIn
-         * @description A GeoJSON Polygon inside which everything was looked at.
+         * @description A GeoJSON Polygon inside which everything was looked at, or which cannot be assessed.
+         *
+         *     ``because`` says why it cannot, and only then.
          */
         AreaIn: {
             /** Outline */
             outline: {
                 [key: string]: unknown;
             };
+            /**
+             * Kind
+             * @default reviewed
+             * @enum {string}
+             */
+            kind: "reviewed" | "not_assessable";
+            /** Because */
+            because?: ("cloud" | "shadow" | "bad_image" | "no_image") | null;
+        };
+        /**
+         * HereOut
+         * @description Who else is here; ``latest`` is when the newest decision was made, null if there is none.
+         */
+        HereOut: {
+            /** Here */
+            here: components["schemas"]["PlaceOut"][];
+            /** Latest */
+            latest: string | null;
+        };
+        /**
+         * PlaceOut
+         * @description Where somebody else looks just now.
+         */
+        PlaceOut: {
+            /** User Id */
+            user_id: number;
+            /** User */
+            user: string;
+            /** Centre */
+            centre: [
+                number,
+                number
+            ];
+            /** Bounds */
+            bounds: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /** Building */
+            building: string | null;
+        };
+        /**
+         * PlaceIn
+         * @description Where a person looks: what is in the middle, the view's bounds, and the picked building.
+         */
+        PlaceIn: {
+            /** Centre */
+            centre: [
+                number,
+                number
+            ];
+            /** Bounds */
+            bounds: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /** Building */
+            building?: string | null;
         };
         /**
          * PreviewOut
@@ -1797,6 +2679,402 @@ export interface components {
         ActivateIn: {
             /** Replaces */
             replaces?: string | null;
+        };
+        /**
+         * CountedOut
+         * @description How many buildings, and how many of them somebody has decided on.
+         */
+        CountedOut: {
+            /** Buildings */
+            buildings: number;
+            /** Reviewed */
+            reviewed: number;
+        };
+        /**
+         * LooksOut
+         * @description What waits for a second look, and what is to be settled.
+         */
+        LooksOut: {
+            /** Done */
+            done: number;
+            /** Waiting */
+            waiting: number;
+            /** For Me */
+            for_me: number;
+            /** To Settle */
+            to_settle: number;
+            /** To Settle By Me */
+            to_settle_by_me: number;
+        };
+        /**
+         * MemberOut
+         * @description Somebody whom an area can be kept for.
+         */
+        MemberOut: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * PersonOut
+         * @description What one person does; the counts are of the areas that they hold or have finished.
+         */
+        PersonOut: {
+            /** Buildings */
+            buildings: number;
+            /** Reviewed */
+            reviewed: number;
+            /** Name */
+            name: string;
+            /** Decided */
+            decided: number;
+            /** Area */
+            area: string;
+            /** Finished */
+            finished: string[];
+        };
+        /**
+         * TeamAreaOut
+         * @description A review area; ``expired``: its holder was silent for long, anybody may take it over.
+         */
+        TeamAreaOut: {
+            /** Buildings */
+            buildings: number;
+            /** Reviewed */
+            reviewed: number;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Label */
+            label: string;
+            /** Outline */
+            outline: {
+                [key: string]: unknown;
+            };
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "free" | "claimed" | "finished";
+            /** Holder */
+            holder: string | null;
+            /** Mine */
+            mine: boolean;
+            /** Kept For */
+            kept_for: string | null;
+            /** Kept For Me */
+            kept_for_me: boolean;
+            /** Silent Seconds */
+            silent_seconds: number | null;
+            /** Expired */
+            expired: boolean;
+        };
+        /**
+         * TeamOut
+         * @description Areas, people and second looks of an assessment; ``members`` is empty for all but admins.
+         */
+        TeamOut: {
+            /** Areas */
+            areas: components["schemas"]["TeamAreaOut"][];
+            /** People */
+            people: components["schemas"]["PersonOut"][];
+            /** Members */
+            members: components["schemas"]["MemberOut"][];
+            total: components["schemas"]["CountedOut"];
+            outside: components["schemas"]["CountedOut"];
+            looks: components["schemas"]["LooksOut"];
+        };
+        /**
+         * SplitIn
+         * @description ``columns`` and ``rows`` of a grid, or about so many ``buildings`` in each area.
+         */
+        SplitIn: {
+            /**
+             * Columns
+             * @default 0
+             */
+            columns: number;
+            /**
+             * Rows
+             * @default 0
+             */
+            rows: number;
+            /**
+             * Buildings
+             * @default 0
+             */
+            buildings: number;
+        };
+        /**
+         * DrawnIn
+         * @description A GeoJSON Polygon, and what people call it.
+         */
+        DrawnIn: {
+            /** Outline */
+            outline: {
+                [key: string]: unknown;
+            };
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+        };
+        /**
+         * AssignIn
+         * @description Whom a free area is kept for: a member's number; null for nobody.
+         */
+        AssignIn: {
+            /** Member */
+            member: number | null;
+        };
+        /**
+         * PlanOut
+         * @description As it stands.
+         */
+        PlanOut: {
+            /** Share Percent */
+            share_percent: number;
+            /** Control Percent */
+            control_percent: number;
+        };
+        /**
+         * PlanIn
+         * @description The share that is looked at twice, and how many of the looks are controls; in per cent.
+         */
+        PlanIn: {
+            /** Share Percent */
+            share_percent: number;
+            /**
+             * Control Percent
+             * @default 0
+             */
+            control_percent: number;
+        };
+        /**
+         * LookOut
+         * @description A building to look at, and nothing that tells what anybody made of it.
+         *
+         *     ``outline`` are rings of (x, y) from the picture's top-left corner, in fractions of its side,
+         *     which is ``side_m`` on the ground; ``before`` says whether there is a picture from before.
+         */
+        LookOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Outline */
+            outline: [
+                number,
+                number
+            ][][];
+            /** Side M */
+            side_m: number;
+            /** Before */
+            before: boolean;
+        };
+        /**
+         * LooksServed
+         * @description Kept for the caller for ten minutes; ``left`` is how many wait for them, these included.
+         */
+        LooksServed: {
+            /** Looks */
+            looks: components["schemas"]["LookOut"][];
+            /** Left */
+            left: number;
+        };
+        /**
+         * ServeIn
+         * @description How many to be given, at most five.
+         */
+        ServeIn: {
+            /**
+             * Count
+             * @default 2
+             */
+            count: number;
+        };
+        /**
+         * AnswerIn
+         * @description What a person says of a building.
+         */
+        AnswerIn: {
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+        };
+        /**
+         * DisagreementOut
+         * @description Two answers that differ. Who gave them is not told; the building may be opened on the map.
+         */
+        DisagreementOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Outline */
+            outline: [
+                number,
+                number
+            ][][];
+            /** Side M */
+            side_m: number;
+            /** Before */
+            before: boolean;
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /** Version */
+            version: number;
+            /**
+             * First
+             * @enum {string}
+             */
+            first: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+            /**
+             * Second
+             * @enum {string}
+             */
+            second: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+        };
+        /**
+         * Changed
+         * @description Somebody decided on the building meanwhile; ``version`` is the one to settle on now.
+         */
+        Changed: {
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+            /** Version */
+            version: number;
+        };
+        /**
+         * VerdictIn
+         * @description How it is settled; ``id`` is made by the client: sent again it is one decision.
+         */
+        VerdictIn: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building" | "unsure";
+            /** On Version */
+            on_version: number;
+        };
+        /**
+         * AgreementOut
+         * @description Cohen's kappa with its 95 % interval; null where not defined, and ``why_not`` says why.
+         */
+        AgreementOut: {
+            /** Pairs */
+            pairs: number;
+            /** Agree */
+            agree: number;
+            /** Kappa */
+            kappa: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Why Not */
+            why_not: string;
+        };
+        /**
+         * AgreementsOut
+         * @description Of all answers together, and of each against the others.
+         */
+        AgreementsOut: {
+            overall: components["schemas"]["AgreementOut"];
+            /** Per Answer */
+            per_answer: {
+                [key: string]: components["schemas"]["AgreementOut"];
+            };
+            /** Share Percent */
+            share_percent: number;
+        };
+        /**
+         * AccuracyOut
+         * @description How one person judged control buildings: ``right`` of ``among``, with a 95 % interval.
+         */
+        AccuracyOut: {
+            /** Name */
+            name: string;
+            /** Right */
+            right: number;
+            /** Among */
+            among: number;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Unsure */
+            unsure: number;
+        };
+        /**
+         * ControlOut
+         * @description A control building; ``answered`` is how often somebody judged it.
+         */
+        ControlOut: {
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building";
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "marked" | "adjudicated";
+            /** Set By */
+            set_by: string;
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+            /** Answered */
+            answered: number;
+        };
+        /**
+         * ControlIn
+         * @description A building whose answer is known.
+         */
+        ControlIn: {
+            /**
+             * Building
+             * Format: uuid
+             */
+            building: string;
+            /**
+             * Answer
+             * @enum {string}
+             */
+            answer: "no_damage" | "minor_damage" | "major_damage" | "destroyed" | "no_building";
         };
         /**
          * SampleOut
@@ -2481,7 +3759,7 @@ export interface operations {
         parameters: {
             query?: {
                 bbox?: string;
-                review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected") | null;
+                review?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | null;
                 min_score?: number | null;
                 near?: string;
                 cursor?: number;
@@ -2502,6 +3780,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FootprintPage"];
+                };
+            };
+        };
+    };
+    unosat_review_api_list_queue: {
+        parameters: {
+            query?: {
+                grade?: components["schemas"]["Grade"] | null;
+                min_score?: number;
+                max_score?: number;
+                state?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | "any";
+                who?: string;
+                area?: string;
+                order?: "value" | "nearest" | "oldest" | "newest" | "score" | "surest";
+                near?: string;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueOut"];
+                };
+            };
+        };
+    };
+    unosat_review_api_count_queue: {
+        parameters: {
+            query?: {
+                grade?: components["schemas"]["Grade"] | null;
+                min_score?: number;
+                max_score?: number;
+                state?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | "any";
+                who?: string;
+                area?: string;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueCount"];
                 };
             };
         };
@@ -2547,6 +3887,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BuildingOut"];
+                };
+            };
+        };
+    };
+    unosat_review_api_find_building: {
+        parameters: {
+            query?: {
+                uid?: string;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundOut"];
                 };
             };
         };
@@ -2627,10 +3991,37 @@ export interface operations {
             };
         };
     };
+    unosat_review_together_list_decisions: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SinceOut"];
+                };
+            };
+        };
+    };
     unosat_review_api_decide: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 assessment_id: string;
             };
@@ -2648,7 +4039,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BuildingOut"];
+                    "application/json": components["schemas"]["DecidedOut"];
                 };
             };
             /** @description Conflict */
@@ -2753,12 +4144,78 @@ export interface operations {
             };
         };
     };
+    unosat_review_together_come: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HereOut"];
+                };
+            };
+        };
+    };
+    unosat_review_together_leave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     unosat_exports_api_download: {
         parameters: {
             query?: {
                 only?: "all" | "reviewed";
                 rejected?: "include" | "leave_out";
             };
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_exports_api_not_assessable: {
+        parameters: {
+            query?: never;
             header?: never;
             path: {
                 assessment_id: string;
@@ -2945,6 +4402,500 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelVersionOut"];
                 };
+            };
+        };
+    };
+    unosat_teams_api_get_team: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_split: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SplitIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_add_area: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrawnIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_remove_areas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_remove_area: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_claim: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_renew: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_finish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_assign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                team_area_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssignIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_set_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_serve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServeIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LooksServed"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_picture: {
+        parameters: {
+            query?: {
+                wide?: boolean;
+            };
+            header?: never;
+            path: {
+                look_id: string;
+                when: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                look_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnswerIn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_list_disagreements: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisagreementOut"][];
+                };
+            };
+        };
+    };
+    unosat_teams_api_settle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                look_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerdictIn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_get_agreement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgreementsOut"];
+                };
+            };
+        };
+    };
+    unosat_teams_api_get_accuracy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccuracyOut"][];
+                };
+            };
+        };
+    };
+    unosat_teams_api_list_controls: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ControlOut"][];
+                };
+            };
+        };
+    };
+    unosat_teams_api_add_control: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ControlIn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unosat_teams_api_remove_control: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                control_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
