@@ -4,7 +4,7 @@ import type { Candidate } from "../review/queue";
 import { boundsOf, centreOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
 import { Refused, post, remove, request } from "./client";
-import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea, Shard } from "./types";
+import type { AreaBecause, Assessment, Building, CountRow, Decided, Draft, Explanation, ReviewedArea, Shard } from "./types";
 import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "geojson";
 
 const LIST_LIMIT = 200;
@@ -91,7 +91,7 @@ function listed({ id, geometry, properties }: Feature<Polygon>): Listed {
 /** Send a decision; every outcome is a value, because each is shown differently. */
 export async function decide(id: string, draft: Draft): Promise<Answer> {
   try {
-    return { is: "saved", building: await post<Building>(`/assessments/${id}/decisions`, draft) };
+    return { is: "saved", building: await post<Decided>(`/assessments/${id}/decisions`, draft) };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     const { message, body, passing } = error;
@@ -122,8 +122,11 @@ export async function reviewedAreas(id: string): Promise<ReviewedArea[]> {
   return request(`/assessments/${id}/reviewed-areas`);
 }
 
-export const addReviewedArea = (id: string, outline: Polygon): Promise<ReviewedArea> =>
-  post(`/assessments/${id}/reviewed-areas`, { outline });
+/** `because` says why the area cannot be assessed; null where everything in it was looked at. */
+export const addArea = (id: string, outline: Polygon, because: AreaBecause | null): Promise<ReviewedArea> =>
+  post(`/assessments/${id}/reviewed-areas`, {
+    outline, because, kind: because === null ? "reviewed" : "not_assessable",
+  });
 
 export const removeReviewedArea = (area: string): Promise<void> =>
   remove(`/reviewed-areas/${area}`);

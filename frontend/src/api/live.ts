@@ -1,9 +1,9 @@
 /** Server-sent events of one assessment. The browser reconnects by itself; we say when it has. */
-import type { Assessment } from "./types";
+import type { Assessment, DecisionNews } from "./types";
 
 export interface Hears {
   progress(assessment: Assessment): void;
-  decision(change: { building: string; version: number }): void;
+  decision(change: DecisionNews): void;
   reviewedArea(): void;
   /** False while the line is down; true when it is back, with whatever was missed in between. */
   connected(is: boolean): void;
@@ -16,7 +16,7 @@ export function listen(assessment: string, hears: Hears): () => void {
   source.addEventListener("message", progress);
   source.addEventListener("progress", progress);
   source.addEventListener("decision", ({ data }: MessageEvent<string>) =>
-    hears.decision(JSON.parse(data) as { building: string; version: number }),
+    hears.decision(JSON.parse(data) as DecisionNews),
   );
   source.addEventListener("reviewed_area", () => hears.reviewedArea());
   source.addEventListener("open", () => hears.connected(true));

@@ -89,7 +89,8 @@ function filterFor({ minScore, showRejected }: View): FilterSpecification {
     ["!=", ["get", "review"], "unreviewed"],
     [">=", ["coalesce", ["get", "score"], 1], minScore],
   ];
-  const filter = showRejected ? shown : ["all", ["!=", ["get", "review"], "rejected"], shown];
+  const hidden = ["replaced", ...(showRejected ? [] : ["rejected"])];
+  const filter = ["all", ["!", ["in", ["get", "review"], ["literal", hidden]]], shown];
   return filter as FilterSpecification;
 }
 

@@ -7,6 +7,7 @@ import { GRADES, GRADE_KEYS, GRADE_NAMES } from "../geo/grades";
 import { KIND_NAMES, REVIEW_NAMES } from "../review/decisions";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
+import { Acts } from "./Acts";
 import { GradeMark, GradeName, Key } from "./parts";
 import { Why } from "./Why";
 
@@ -102,9 +103,10 @@ function Actions({ building, session }: { building: Building; session: Session }
           </button>
         ))}
       </fieldset>
-      <button type="button" onClick={() => session.redraw()}>
-        Redraw the outline <Key>E</Key>
+      <button type="button" onClick={() => session.edit()}>
+        Edit the outline <Key>E</Key>
       </button>
+      <Acts building={building} session={session} />
     </div>
   );
 }

@@ -17,6 +17,12 @@ export function Tools({ session }: { session: Session }) {
       <button type="button" onClick={() => session.markArea()}>
         Mark a reviewed area <Key>M</Key>
       </button>
+      <button type="button" onClick={() => session.notAssessable()}>
+        Not assessable
+      </button>
+      <button type="button" onClick={() => session.shift()}>
+        Move outlines
+      </button>
       <button type="button" onClick={() => void session.undo()}>
         Undo <Key>Ctrl Z</Key>
       </button>

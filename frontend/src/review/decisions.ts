@@ -1,12 +1,15 @@
 /** What a decision makes of a building, before the server has said so. */
-import type { Building, DecisionKind, Draft, Review } from "../api/types";
+import type { Building, DecisionKind, Draft, Review, UnsureBecause } from "../api/types";
 
-const REVIEW_AFTER: Record<Exclude<DecisionKind, "undo">, Review> = {
+const REVIEW_AFTER: Partial<Record<DecisionKind, Review>> = {
   accept: "accepted",
   reject: "rejected",
   regrade: "regraded",
   redraw: "redrawn",
   add: "added",
+  unsure: "unsure",
+  split: "replaced",
+  merge: "redrawn",
 };
 
 /** The building as it will be if the server agrees; an undo is not foretold. */
@@ -14,9 +17,11 @@ export function foretell(building: Building, draft: Draft): Building {
   if (draft.kind === "undo") return building;
   return {
     ...building,
-    grade: draft.grade ?? building.grade,
+    grade: draft.grade ?? (draft.kind === "unsure" ? "unclassified" : building.grade),
     outline: draft.outline ?? building.outline,
-    review: REVIEW_AFTER[draft.kind],
+    review: REVIEW_AFTER[draft.kind] ?? building.review,
+    flagged: draft.kind === "flag" || (building.flagged && draft.kind !== "unflag"),
+    unsure_because: draft.because ?? (draft.grade ? null : building.unsure_because),
     version: draft.on_version + 1,
   };
 }
@@ -27,6 +32,12 @@ export const KIND_NAMES: Record<DecisionKind, string> = {
   regrade: "regraded",
   redraw: "redrawn",
   add: "added",
+  unsure: "not sure",
+  flag: "flagged for a second look",
+  unflag: "no second look needed",
+  split: "split",
+  merge: "merged",
+  shift: "moved",
   undo: "undone",
 };
 
@@ -37,4 +48,15 @@ export const REVIEW_NAMES: Record<Review, string> = {
   redrawn: "Redrawn",
   added: "Added by hand",
   rejected: "Rejected: no building",
+  unsure: "Not sure: cannot be judged",
+  replaced: "Split or merged away",
+};
+
+export const UNSURE: Record<UnsureBecause, string> = {
+  cloud: "Cloud",
+  shadow: "Shadow",
+  hidden: "Hidden by something",
+  bad_image: "Bad image",
+  no_before: "No image before",
+  other: "Another reason",
 };

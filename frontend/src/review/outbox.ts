@@ -2,7 +2,7 @@
  * Decisions on their way to the server: kept until it has answered, in order, across reloads.
  * What sends, where it is kept and how one waits are given, so that all of it can be tested.
  */
-import type { Building, Draft } from "../api/types";
+import type { Building, Decided, Draft } from "../api/types";
 
 export interface Waiting {
   readonly draft: Draft;
@@ -11,7 +11,7 @@ export interface Waiting {
 }
 
 export type Answer =
-  | { is: "saved"; building: Building }
+  | { is: "saved"; building: Decided }
   | { is: "conflict"; message: string; theirs: Building }
   | { is: "refused"; message: string }
   | { is: "unreachable"; message: string };

@@ -4,7 +4,7 @@
  */
 import * as api from "../api/assessments";
 import { Refused } from "../api/client";
-import type { Assessment, AssessmentPage, Building, DecisionKind, Draft } from "../api/types";
+import type { Assessment, AssessmentPage, Building, DecisionKind, DecisionNews, Draft } from "../api/types";
 import type { Bounds } from "../geo/outline";
 import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { createAreas } from "./areas";
@@ -12,6 +12,7 @@ import { KIND_NAMES, foretell } from "./decisions";
 import { createDrawing } from "./drawing";
 import { createJob } from "./job";
 import { createLists } from "./lists";
+import { createMarks } from "./marks";
 import { createOutbox, type Answer, type Waiting } from "./outbox";
 import type { Core, DrawingTool, ReviewState, Sight, View } from "./state";
 import { createStore, type Store } from "./store";
@@ -87,7 +88,7 @@ export function createSession(page: AssessmentPage) {
   };
 
   const pick = async (uid: string | null): Promise<void> => {
-    if (store.now.drawing) return;
+    if (store.now.drawing) return uid === null ? undefined : drawing.join(uid);
     sight?.select(uid);
     if (uid === null) return store.set({ picked: null, opening: false });
     store.set({ opening: true });
@@ -123,10 +124,9 @@ export function createSession(page: AssessmentPage) {
     if (answer.is === "saved") {
       if (draft.building === null) sight?.drop(draft.id);
       if (answer.building.version >= versionOf(answer.building.uid)) show(answer.building);
-      if (draft.kind === "add") {
-        remember(answer.building.uid, draft.id);
-        void pick(answer.building.uid);
-      }
+      if (draft.building === null) remember(answer.building.uid, draft.id);
+      if (draft.kind === "add" || draft.kind === "split") void pick(answer.building.uid);
+      void marks.catchUp(answer.building.also ?? []);
       say(draft.kind === "undo" ? "Undone." : `Saved: ${KIND_NAMES[draft.kind]}.`);
     } else if (answer.is === "conflict") {
       forget([draft, ...dropped]);
@@ -199,6 +199,12 @@ export function createSession(page: AssessmentPage) {
     if (advance) void lists.next();
   };
 
+  const marks = createMarks(
+    core,
+    () => store.now.advance && void lists.next(),
+    () => reload(),
+  );
+
   const undo = async (): Promise<void> => {
     const last = store.now.undoable.at(-1);
     if (!last) return say("Nothing of yours is left to undo on this page.");
@@ -264,7 +270,9 @@ export function createSession(page: AssessmentPage) {
       if (is && !was && store.now.progress?.state === "done") reload();
     },
     /** Someone, perhaps ourselves, has decided on a building. */
-    async hearDecision({ building, version }: { building: string; version: number }): Promise<void> {
+    async hearDecision({ building, version, also = [], more = 0 }: DecisionNews): Promise<void> {
+      const newer = also.filter(({ uid, version }) => versionOf(uid) < version);
+      if (newer.length) void marks.catchUp(newer, more);
       if (versionOf(building) >= version) return;
       if (store.now.waiting.some(({ draft }) => draft.building === building)) return;
       await comeBack(building);
@@ -274,6 +282,7 @@ export function createSession(page: AssessmentPage) {
     ...lists,
     ...areas,
     ...drawing,
+    ...marks,
     ...createJob(core),
     pick,
     decide,
@@ -286,12 +295,8 @@ export function createSession(page: AssessmentPage) {
       if (!conflict) return;
       void pick(conflict.theirs.uid);
       if (!mine) return say("Left as the other person decided.");
-      const { kind, grade, outline, reason } = conflict.draft;
-      send(conflict.theirs, kind, {
-        ...(grade ? { grade } : {}),
-        ...(outline ? { outline } : {}),
-        ...(reason ? { reason } : {}),
-      });
+      const { id: _, kind, building: __, on_version: ___, ...more } = conflict.draft;
+      send(conflict.theirs, kind, more);
     },
     goTo: (bounds: Bounds): void => sight?.goTo(bounds, false),
     setKeys: (keysOn: boolean): void => store.set({ keysOn }),
