@@ -19,6 +19,7 @@ const INK = "#22d3ee";
 const CLOSE_PX = 12;
 /** A corner this near a neighbour's goes onto it, in screen pixels. */
 const SNAP_PX = 10;
+const SNAP_M = 1.5; // and never from farther off on the ground, however small the houses are shown
 const PAN_PX = 8; // of the map under the cross, for each pixel asked for: a house is 50 px away
 const GUIDES = "pen-guides";
 
@@ -27,7 +28,8 @@ export function createPen(map: MapLibreMap): DrawingTool {
   const toCustom: SnapToCustom = ({ lng, lat }, { project }) => {
     const here = project(lng, lat);
     const far = (x: number, y: number): number => Math.hypot(project(x, y).x - here.x, project(x, y).y - here.y);
-    return snapped([lng, lat], neighbours, far);
+    const perMetre = far(lng, lat + 1 / metresPerDegree(lat)[1]);
+    return snapped([lng, lat], neighbours, far, Math.min(SNAP_PX, SNAP_M * perMetre));
   };
   const snapping = { toCustom };
   const draw = new TerraDraw({
@@ -138,6 +140,11 @@ export function createPen(map: MapLibreMap): DrawingTool {
       [hear, hearLine, chosen] = [onOutline, null, null];
       put(polygon);
     },
+    rest() {
+      pickUp();
+      [hear, chosen] = [null, null];
+      guides.mark(null);
+    },
     reshape(polygon) {
       chosen = null;
       put(polygon);
@@ -187,9 +194,7 @@ export function createPen(map: MapLibreMap): DrawingTool {
     },
     finish() {
       if (!sketching()) return;
-      for (const type of ["keydown", "keyup"]) {
-        map.getCanvas().dispatchEvent(new KeyboardEvent(type, { key: "Enter" }));
-      }
+      map.getCanvas().dispatchEvent(new KeyboardEvent("keyup", { key: "Enter" })); // Terra Draw's own key
     },
     dragAll(onDrag) {
       letGo?.();
@@ -223,22 +228,26 @@ function pushed(map: MapLibreMap, [x = 0, y = 0]: Position, east_px: number, nor
   return map.unproject([column + east_px, line - north_px]).toArray();
 }
 
-/** The neighbour's corner near by, or else the place on its edge; nothing where none is near. */
+/**
+ * The neighbour's corner near by, or else the place on its edge; nothing where none is near.
+ * `far` is how far a place is from `here`, and `most` how far it may be, both in screen pixels.
+ */
 export function snapped(
   here: Position,
   neighbours: readonly Polygon[],
   far: (x: number, y: number) => number,
+  most: number,
 ): Position | undefined {
   const [x = 0, y = 0] = here;
   const near = neighbours.filter((one) => {
     const [west, south, east, north] = boundsOf(one);
-    return far(Math.min(east, Math.max(west, x)), Math.min(north, Math.max(south, y))) <= SNAP_PX;
+    return far(Math.min(east, Math.max(west, x)), Math.min(north, Math.max(south, y))) <= most;
   });
   const rings = near.map((one) => one.coordinates[0] ?? []);
   const nearest = (places: readonly Position[]): Position | undefined =>
     places
       .map((place) => ({ place, px: far(place[0] ?? 0, place[1] ?? 0) }))
-      .filter(({ px }) => px <= SNAP_PX)
+      .filter(({ px }) => px <= most)
       .sort((a, b) => a.px - b.px)[0]?.place;
   const edges = rings.flatMap((ring) => ring.slice(1).map((end, i) => onEdge(ring[i] as Position, end, here)));
   return nearest(rings.flat()) ?? nearest(edges);

@@ -1,5 +1,5 @@
 /** While something is drawn: what to do now, in a sentence, with a button for each step. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import "../styles/drawing.css";
 
 import type { AreaBecause } from "../api/types";
@@ -73,14 +73,28 @@ interface CardProps {
 }
 
 export function DrawingCard({ drawing, saving, session }: CardProps) {
+  const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => listenWhileDrawing(session), [session]);
   const { is, outline, trouble, corner } = drawing;
   const missing = whatIsMissing(drawing);
   const hasCorners = outline !== null && is !== "shift";
   const begun = outline !== null || drawing.pieces.length > 0 || is === "merge";
   return (
-    <section class="drawing" aria-label={TITLES[is]} data-drawing={is} data-corner={corner ?? ""}>
-      <h2>{TITLES[is]}</h2>
+    <section
+      class="drawing"
+      aria-label={TITLES[is]}
+      data-drawing={is}
+      data-corner={corner ?? ""}
+      onClick={(event) => {
+        // After the pointer, Enter saves; it must not press once more what was clicked.
+        if (event.detail > 0 && event.target instanceof Element && event.target.closest("button")) {
+          heading.current?.focus({ preventScroll: true });
+        }
+      }}
+    >
+      <h2 ref={heading} tabIndex={-1}>
+        {TITLES[is]}
+      </h2>
       <p>{guide(drawing)}</p>
       {!begun && (
         <button type="button" onClick={() => session.cornerAtCross()}>

@@ -22,6 +22,7 @@ export const BIG_STEP_PX = 10;
 const LONGEST_SHIFT_M = 40; // as the server has it
 const MOST_SHIFTED = 2000;
 const ROUND_M = 60; // neighbours within this of a building are known while it is drawn
+const BESIDE_M = 12; // of a building that is merged, so that what it is merged with is in sight
 
 const BLANK: Omit<Drawing, "is"> = {
   outline: null, corner: null, trouble: "", building: null, grade: null, parts: [], nearby: [],
@@ -142,7 +143,7 @@ export function createDrawing(
     if (!picked) return;
     const first = { uid: picked.uid, outline: picked.outline, grade: picked.grade, version: picked.version };
     if (!begin("merge", { parts: [first] })) return;
-    sight()?.goTo(boundsOf(picked.outline), true);
+    sight()?.goTo(around(picked.outline, BESIDE_M), true);
     pen()?.preview([picked.outline]);
     void lookAround(around(picked.outline)).then(() => change({ nearby: nearby([first]) }));
   };
@@ -165,8 +166,9 @@ export function createDrawing(
     if (!shaped.ok) return say(shaped.message, true);
     change({ parts, nearby: nearby(parts), outline: null, corner: null, trouble: "" });
     pen()?.snapTo(others({ ...drawing, parts }).map(({ outline }) => outline));
-    pen()?.preview(parts.map(({ outline }) => outline));
+    pen()?.preview(parts.length > 1 ? [] : parts.map(({ outline }) => outline));
     if (parts.length > 1) pen()?.edit(shaped.outline, hear);
+    else pen()?.rest();
   };
 
   const startShift = (): void => {
@@ -336,9 +338,9 @@ function shiftTrouble(count: number, whole: boolean): string {
 }
 
 /** Bounds with room for the neighbours. */
-function around(outline: Polygon): Bounds {
-  const [west, south] = boundsOf(moved(outline, [-ROUND_M, -ROUND_M]));
-  const [, , east, north] = boundsOf(moved(outline, [ROUND_M, ROUND_M]));
+function around(outline: Polygon, room_m = ROUND_M): Bounds {
+  const [west, south] = boundsOf(moved(outline, [-room_m, -room_m]));
+  const [, , east, north] = boundsOf(moved(outline, [room_m, room_m]));
   return [west, south, east, north];
 }
 

@@ -53,6 +53,8 @@ export interface DrawingTool {
   drawLine(onLine: (line: readonly Position[]) => void): void;
   /** Edit an outline's corners. */
   edit(outline: Polygon, onOutline: HearOutline): void;
+  /** Take away what is edited. */
+  rest(): void;
   /** Put another outline in the place of the one that is edited. */
   reshape(outline: Polygon): void;
   /** New and moved corners go onto these where they come near. */
