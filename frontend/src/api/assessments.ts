@@ -3,7 +3,17 @@ import type { Answer, Trouble } from "../review/log/sender";
 import { boundsOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
 import { Refused, post, remove, renewToken, request } from "./client";
-import type { Assessment, Building, CountRow, Draft, Explanation, ReviewedArea, Shard } from "./types";
+import type {
+  AreaBecause,
+  Assessment,
+  Building,
+  CountRow,
+  Decided,
+  Draft,
+  Explanation,
+  ReviewedArea,
+  Shard,
+} from "./types";
 import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "geojson";
 
 const LIST_LIMIT = 200;
@@ -109,7 +119,6 @@ async function decideOnce(id: string, user: number, draft: Draft): Promise<Answe
   }
 }
 
-type Decided = Building & { also?: readonly { uid: string; version: number }[] };
 
 const explanationOf = (id: string, uid: string): string =>
   `/assessments/${id}/buildings/${uid}/explanation`;
@@ -130,8 +139,11 @@ export async function reviewedAreas(id: string): Promise<ReviewedArea[]> {
   return request(`/assessments/${id}/reviewed-areas`);
 }
 
-export const addReviewedArea = (id: string, outline: Polygon): Promise<ReviewedArea> =>
-  post(`/assessments/${id}/reviewed-areas`, { outline });
+/** `because` says why the area cannot be assessed; null where everything in it was looked at. */
+export const addArea = (id: string, outline: Polygon, because: AreaBecause | null): Promise<ReviewedArea> =>
+  post(`/assessments/${id}/reviewed-areas`, {
+    outline, because, kind: because === null ? "reviewed" : "not_assessable",
+  });
 
 export const removeReviewedArea = (area: string): Promise<void> =>
   remove(`/reviewed-areas/${area}`);

@@ -1,10 +1,10 @@
 /** Server-sent events of one assessment. The browser reconnects by itself; we say when it has. */
 import type { PeerNews } from "./together";
-import type { Assessment } from "./types";
+import type { Assessment, DecisionNews } from "./types";
 
 export interface Hears {
   progress(assessment: Assessment): void;
-  decision(change: { building: string; version: number }): void;
+  decision(change: DecisionNews): void;
   reviewedArea(): void;
   /** Somebody looks elsewhere now, or has left. */
   presence(news: PeerNews): void;
@@ -23,7 +23,7 @@ export function listen(assessment: string, hears: Hears): () => void {
   source.addEventListener("message", progress);
   source.addEventListener("progress", progress);
   source.addEventListener("decision", ({ data }: MessageEvent<string>) =>
-    hears.decision(JSON.parse(data) as { building: string; version: number }),
+    hears.decision(JSON.parse(data) as DecisionNews),
   );
   source.addEventListener("reviewed_area", () => hears.reviewedArea());
   source.addEventListener("presence", ({ data }: MessageEvent<string>) =>

@@ -51,14 +51,36 @@ export type Draft = Narrowed<
     on_version: number;
     grade?: Building["grade"];
     outline?: Polygon;
+    outlines?: readonly Polygon[];
+    others?: readonly { building: string; on_version: number }[];
+    area?: Polygon;
+    shift_m?: readonly [number, number];
+    because?: UnsureBecause;
     reason?: string;
   }
 >;
+
+/** Why a person could not judge a building. */
+export type UnsureBecause = NonNullable<Building["unsure_because"]>;
+
+/** What the server answers to a decision: the building that stands, and all others it touched. */
+export type Decided = Building & { also?: readonly { uid: string; version: number }[] };
+
+/** What the stream says of a decision; `also` names what else it touched, `more` counts the rest. */
+export interface DecisionNews {
+  building: string;
+  version: number;
+  also?: readonly { uid: string; version: number }[];
+  more?: number;
+}
 
 /** How many buildings share a grade, a review state and a hundredth of the score. */
 export type CountRow = Schemas["Count"];
 
 export type ReviewedArea = Narrowed<Schemas["AreaOut"], { outline: Polygon }>;
+
+/** Why ground cannot be assessed. */
+export type AreaBecause = NonNullable<ReviewedArea["because"]>;
 
 /** What the page was rendered with. */
 export interface AssessmentPage {

@@ -68,7 +68,7 @@ export function Decisions({ building, session }: DecisionsProps) {
   );
 }
 
-const flag = (bench: Workbench, note: string): void => bench.flag?.(note);
+const flag = (bench: Workbench, note: string): void => bench.flag(note);
 
 /** Opened by the action "unsure"; the digits choose, too (keys.ts). */
 function Reasons({ session }: { session: Workbench }) {
@@ -78,7 +78,7 @@ function Reasons({ session }: { session: Workbench }) {
   useEffect(() => first.current?.focus(), []);
   const choose = (because: Because, note?: string): void => {
     session.desk.ask(null);
-    session.unsure?.(because, note);
+    session.unsure(because, note);
   };
   return (
     <fieldset class="reasons">

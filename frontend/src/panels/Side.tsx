@@ -2,6 +2,7 @@
 import { area } from "../geo/format";
 import { areaM2, boundsOf } from "../geo/outline";
 import { GRADE_NAMES } from "../geo/grades";
+import { AREA_REASONS } from "../review/areas";
 import { REVIEW_NAMES } from "../review/decisions";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
@@ -35,7 +36,7 @@ function Areas({ session }: { session: Session }) {
   const { areas } = useStore(session.store);
   return (
     <details class="fold" data-areas={areas.length}>
-      <summary>Fully reviewed areas ({areas.length})</summary>
+      <summary>Reviewed and not assessable areas ({areas.length})</summary>
       {areas.length === 0 ? (
         <p class="quiet">
           None yet. Only decisions inside such areas can teach the model: mark one when you have looked at
@@ -48,6 +49,7 @@ function Areas({ session }: { session: Session }) {
               <button type="button" class="link" onClick={() => session.goTo(boundsOf(one.outline))}>
                 {area(areaM2(one.outline))}
               </button>
+              {one.because && <span>Not assessable: {AREA_REASONS[one.because].toLowerCase()}</span>}
               <span class="quiet">by {one.user ?? "a former user"}</span>
               {session.page.can_review && (
                 <button type="button" class="small" onClick={() => void session.removeArea(one.id)}>

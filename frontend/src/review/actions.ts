@@ -44,10 +44,6 @@ const NUDGE_PX = 1; // of the screen
 const FAR_PX = 10; // with Shift
 
 const reviewer = ({ page }: Workbench): boolean => page.can_review;
-/** For those who may review, where the page offers it. */
-const offered =
-  (has: (bench: Workbench) => unknown) =>
-  (bench: Workbench): boolean => reviewer(bench) && Boolean(has(bench));
 const picked = ({ picked, opening }: ReviewState): boolean => picked !== null && !opening;
 
 const grades = GRADES.map((grade, at): Action => ({
@@ -77,10 +73,10 @@ const nudges = (
   modes: DRAWING,
   fixed: true,
   repeats: true,
-  there: offered(({ nudge }) => nudge),
+  there: reviewer,
   run(bench, key) {
     const step = key.startsWith("Shift+") ? FAR_PX : NUDGE_PX;
-    bench.nudge?.(right * step, down * step);
+    bench.nudge(right * step, -down * step);
   },
 }));
 
@@ -96,20 +92,20 @@ export const ACTIONS: readonly Action[] = [
   },
   {
     name: "unsure", label: "Cannot tell", group: "Decide", keys: ["u"], modes: REVIEW,
-    there: offered(({ unsure }) => unsure), when: picked, run: (bench) => bench.desk.ask("unsure"),
+    there: reviewer, when: picked, run: (bench) => bench.desk.ask("unsure"),
   },
   {
     name: "flag", label: "Flag for a second look", group: "Decide", keys: ["f"], modes: REVIEW,
-    there: offered(({ flag }) => flag), when: picked,
+    there: reviewer, when: picked,
     run(bench) {
       const { picked } = bench.store.now;
-      if (picked && isFlagged(picked)) bench.unflag?.();
-      else bench.flag?.();
+      if (picked && isFlagged(picked)) bench.unflag();
+      else bench.flag();
     },
   },
   {
     name: "flagNote", label: "Flag, with a note", group: "Decide", keys: ["Shift+f"], modes: REVIEW,
-    there: offered(({ flag }) => flag), when: picked, run: (bench) => bench.desk.ask("flag"),
+    there: reviewer, when: picked, run: (bench) => bench.desk.ask("flag"),
   },
   {
     name: "next", label: "Next building", group: "Go on", keys: ["n", "j"], modes: REVIEW,
@@ -133,16 +129,16 @@ export const ACTIONS: readonly Action[] = [
   },
   {
     name: "square", label: "Square the corners", group: "Outlines", keys: ["s"], modes: BOTH,
-    there: offered(({ square }) => square), when: (state) => picked(state) || state.drawing !== null,
-    run: (bench) => bench.square?.(),
+    there: reviewer, when: (state) => picked(state) || state.drawing !== null,
+    run: (bench) => bench.square(),
   },
   {
     name: "split", label: "Split", group: "Outlines", keys: ["v"], modes: REVIEW,
-    there: offered(({ split }) => split), when: picked, run: (bench) => bench.split?.(),
+    there: reviewer, when: picked, run: (bench) => bench.split(),
   },
   {
     name: "merge", label: "Merge", group: "Outlines", keys: ["c"], modes: REVIEW,
-    there: offered(({ merge }) => merge), when: picked, run: (bench) => bench.merge?.(),
+    there: reviewer, when: picked, run: (bench) => bench.merge(),
   },
   {
     name: "add", label: "Add a building", group: "Outlines", keys: ["a"], modes: REVIEW,
@@ -160,12 +156,12 @@ export const ACTIONS: readonly Action[] = [
   },
   {
     name: "notAssessable", label: "Mark ground that cannot be judged", group: "Areas", keys: ["l"],
-    modes: REVIEW, there: offered(({ notAssessable }) => notAssessable),
-    run: (bench) => bench.notAssessable?.(),
+    modes: REVIEW, there: reviewer,
+    run: (bench) => bench.notAssessable(),
   },
   {
     name: "shift", label: "Shift outlines to their roofs", group: "Areas", keys: ["o"], modes: REVIEW,
-    there: offered(({ shift }) => shift), run: (bench) => bench.shift?.(),
+    there: reviewer, run: (bench) => bench.shift(),
   },
   {
     name: "blink", label: "Hold: the image before", group: "Look", keys: ["b"], modes: BOTH,
@@ -189,7 +185,7 @@ export const ACTIONS: readonly Action[] = [
   },
   {
     name: "redo", label: "Redo", group: "Take back", keys: ["Ctrl+Shift+z", "Ctrl+y"], modes: REVIEW,
-    fixed: true, there: offered(({ redo }) => redo), run: (bench) => void bench.redo?.(),
+    fixed: true, there: reviewer, run: (bench) => void bench.redo(),
   },
   {
     name: "letGo", label: "Stop drawing, or let go of the building", group: "Take back",

@@ -1,8 +1,16 @@
-/** Areas in which everything was looked at. */
+/** Areas in which everything was looked at, and areas that nobody can assess. */
 import type { Polygon } from "geojson";
 
 import * as api from "../api/assessments";
+import type { AreaBecause } from "../api/types";
 import type { Core } from "./state";
+
+export const AREA_REASONS: Record<AreaBecause, string> = {
+  cloud: "Cloud",
+  shadow: "Shadow",
+  bad_image: "Bad image",
+  no_image: "No image there",
+};
 
 export function createAreas({ page, store, sight, say, fail }: Core) {
   const refreshAreas = async (): Promise<void> => {
@@ -25,8 +33,8 @@ export function createAreas({ page, store, sight, say, fail }: Core) {
     }
   };
 
-  const addArea = async (outline: Polygon): Promise<void> => {
-    await api.addReviewedArea(page.id, outline);
+  const addArea = async (outline: Polygon, because: AreaBecause | null): Promise<void> => {
+    await api.addArea(page.id, outline, because);
     await refreshAreas();
   };
 

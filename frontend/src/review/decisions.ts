@@ -1,11 +1,7 @@
 /** What a decision makes of a building, before the server has said so. */
 import type { Building, DecisionKind, Draft, Review } from "../api/types";
 
-/** Every kind there is, whether or not this release's server takes it already. */
-export type Kind = DecisionKind | "unsure" | "flag" | "unflag" | "split" | "merge" | "shift";
-export type State = Review | "unsure" | "replaced";
-
-const REVIEW_AFTER: Partial<Record<Kind, State>> = {
+const REVIEW_AFTER: Partial<Record<DecisionKind, Review>> = {
   accept: "accepted",
   reject: "rejected",
   regrade: "regraded",
@@ -18,7 +14,7 @@ const REVIEW_AFTER: Partial<Record<Kind, State>> = {
 
 /** The building as it will be if the server agrees; `before` is what an undo brings back. */
 export function foretell(building: Building, draft: Draft, before: Building | null = null): Building {
-  const kind = draft.kind as Kind;
+  const { kind } = draft;
   const version = draft.on_version + 1;
   if (kind === "undo") {
     return before ? { ...before, history: building.history, version } : building;
@@ -27,15 +23,16 @@ export function foretell(building: Building, draft: Draft, before: Building | nu
   const review = added ? "added" : (REVIEW_AFTER[kind] ?? building.review);
   return {
     ...building,
-    grade: kind === "unsure" ? "unclassified" : (draft.grade ?? building.grade),
+    grade: draft.grade ?? (kind === "unsure" ? "unclassified" : building.grade),
     outline: draft.outline ?? building.outline,
-    review: review as Review,
+    review,
     version,
-    ...(kind === "flag" || kind === "unflag" ? { flagged: kind === "flag" } : {}),
+    flagged: kind === "flag" || (building.flagged && kind !== "unflag"),
+    unsure_because: draft.because ?? (draft.grade ? null : building.unsure_because),
   };
 }
 
-export const KIND_NAMES: Record<Kind, string> = {
+export const KIND_NAMES: Record<DecisionKind, string> = {
   accept: "accepted",
   reject: "rejected",
   regrade: "regraded",
@@ -50,7 +47,7 @@ export const KIND_NAMES: Record<Kind, string> = {
   shift: "shifted",
 };
 
-export const REVIEW_NAMES: Record<State, string> = {
+export const REVIEW_NAMES: Record<Review, string> = {
   unreviewed: "Not reviewed",
   accepted: "Accepted",
   regraded: "Regraded",
@@ -58,5 +55,5 @@ export const REVIEW_NAMES: Record<State, string> = {
   added: "Added by hand",
   rejected: "Rejected: no building",
   unsure: "Unsure: cannot be judged",
-  replaced: "Replaced by other outlines",
+  replaced: "Split or merged away",
 };

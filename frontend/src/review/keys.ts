@@ -76,7 +76,7 @@ function answer(bench: Workbench, event: KeyboardEvent): boolean {
   const because = REASONS[Number(names.find((name) => /^[0-9]$/.test(name))) - 1];
   if (because && !event.repeat) {
     desk.ask(null);
-    bench.unsure?.(because);
+    bench.unsure(because);
   }
   return true;
 }

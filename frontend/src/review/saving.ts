@@ -2,7 +2,7 @@
 import * as api from "../api/assessments";
 import type { Building, DecisionKind, Draft } from "../api/types";
 import { boundsOf, type Bounds } from "../geo/outline";
-import { KIND_NAMES, foretell, type Kind } from "./decisions";
+import { KIND_NAMES, foretell } from "./decisions";
 import { openLog } from "./log/database";
 import { createKeeper } from "./log/keeper";
 import type { Act, Clash, End, Entry } from "./log/ledger";
@@ -119,7 +119,7 @@ export function createSaving(parts: Parts) {
     const building: Building = {
       uid: draft.id, grade, outline, review: "added", source: "analyst", version: 1,
       score: null, grade_score: null, probabilities: null, model_grade: null, clipped: false,
-      unclassified_because: null, area_m2: 0, updated_by: page.user,
+      unclassified_because: null, unsure_because: null, flagged: false, area_m2: 0, updated_by: page.user,
       updated_at: new Date().toISOString(), history: [],
     };
     temporary.add(draft.id);
@@ -253,7 +253,7 @@ export function createSaving(parts: Parts) {
   const again = (was: Draft, uid: string | null, version: number): Draft => {
     const id = crypto.randomUUID();
     if (was.kind === "add") return { id, kind: "accept", building: uid, on_version: version };
-    const { others } = was as { others?: readonly { building: string; on_version: number }[] };
+    const { others } = was;
     const wide = was.building === null;
     return {
       ...was,
@@ -353,7 +353,7 @@ const oldOutbox = (assessment: string): string => `outbox:${assessment}`;
 const endsOf = (ids: readonly string[], choice: End["choice"]): End[] =>
   ids.map((id) => ({ id, choice, at: new Date().toISOString() }));
 
-function saved(kind: Kind, act: Act): string {
+function saved(kind: DecisionKind, act: Act): string {
   if (kind === "undo") return "Undone.";
   return `${act.is === "redo" ? "Done again" : "Saved"}: ${KIND_NAMES[kind]}.`;
 }

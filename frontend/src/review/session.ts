@@ -5,7 +5,7 @@
 import * as api from "../api/assessments";
 import { Refused } from "../api/client";
 import type { PeerNews } from "../api/together";
-import type { Assessment, AssessmentPage, Building } from "../api/types";
+import type { Assessment, AssessmentPage, Building, DecisionNews } from "../api/types";
 import { boundsOf, type Bounds } from "../geo/outline";
 import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { createAreas } from "./areas";
@@ -15,6 +15,7 @@ import { createDesk } from "./desk";
 import { createFollowing } from "./following";
 import { createJob } from "./job";
 import { createLists } from "./lists";
+import { createMarks } from "./marks";
 import { createPresence } from "./presence";
 import { EMPTY_QUEUE, updated } from "./queue";
 import { createSaving } from "./saving";
@@ -121,7 +122,7 @@ export function createSession(page: AssessmentPage) {
 
   /** What is known shows at once, and its history is asked for behind. */
   const pick = async (uid: string | null): Promise<void> => {
-    if (store.now.drawing) return;
+    if (store.now.drawing) return uid === null ? undefined : drawing.join(uid);
     wanted = uid;
     sight?.select(uid);
     if (uid === null) return store.set({ picked: null, opening: false });
@@ -185,6 +186,12 @@ export function createSession(page: AssessmentPage) {
     say(kind === "regrade" && grade ? `Regraded: ${GRADE_NAMES[grade]}.` : `Building ${KIND_NAMES[kind]}.`);
     if (advance) void lists.next();
   };
+
+  const marks = createMarks(
+    core,
+    () => store.now.advance && void lists.next(),
+    () => reload(),
+  );
 
   /** Everything may have changed: read it all again. */
   const reload = (): void => {
@@ -259,7 +266,9 @@ export function createSession(page: AssessmentPage) {
     hearPeer: (news: PeerNews): void => presence.hearPeer(news),
     moved: (): void => presence.moved(),
     /** Someone, perhaps ourselves, has decided on a building. */
-    async hearDecision({ building, version }: { building: string; version: number }): Promise<void> {
+    async hearDecision({ building, version, also = [], more = 0 }: DecisionNews): Promise<void> {
+      const newer = also.filter(({ uid, version }) => versionOf(uid) < version);
+      if (newer.length) void marks.catchUp(newer, more);
       if (versionOf(building) >= version) return;
       if (store.now.waiting.some(({ draft }) => draft.building === building)) return;
       await comeBack(building);
@@ -270,6 +279,7 @@ export function createSession(page: AssessmentPage) {
     ...areas,
     ...drawing,
     teams,
+    ...marks,
     ...createJob(core),
     pick,
     decide,

@@ -1,8 +1,10 @@
 /** What the review page knows at one moment, and what its parts need of each other. */
-import type { Polygon } from "geojson";
+import type { Polygon, Position } from "geojson";
 
 import type { Gaps, Listed } from "../api/assessments";
+import type { Standing } from "../api/outlines";
 import type {
+  AreaBecause,
   Assessment,
   AssessmentPage,
   Building,
@@ -13,6 +15,7 @@ import type {
 } from "../api/types";
 import type { Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
+import type { Point } from "../geo/plane";
 import type { Peer } from "../api/together";
 import type { Clash, Entry, Refusal } from "./log/ledger";
 import type { Trouble } from "./log/sender";
@@ -45,17 +48,68 @@ export interface Sight {
   centre(): readonly [number, number];
 }
 
+/** Hears of an outline when it is closed and whenever it changes; `corner` is the one that keys move. */
+export type HearOutline = (outline: Polygon, corner: number | null) => void;
+
 export interface DrawingTool {
-  draw(onOutline: (outline: Polygon) => void): void;
-  edit(outline: Polygon, onOutline: (outline: Polygon) => void): void;
+  /** Start a new outline. */
+  draw(onOutline: HearOutline): void;
+  /** Start a line. */
+  drawLine(onLine: (line: readonly Position[]) => void): void;
+  /** Edit an outline's corners. */
+  edit(outline: Polygon, onOutline: HearOutline): void;
+  /** Take away what is edited. */
+  rest(): void;
+  /** Put another outline in the place of the one that is edited. */
+  reshape(outline: Polygon): void;
+  /** New and moved corners go onto these where they come near. */
+  snapTo(outlines: readonly Polygon[]): void;
+  /** Show what will be. */
+  preview(outlines: readonly Polygon[]): void;
+  /** Whether something is begun that has no outline yet. */
+  sketching(): boolean;
+  /** The next (1) or previous (-1) corner; after the last one comes the whole outline. */
+  choose(step: 1 | -1): void;
+  /** Move the chosen corner, or else the whole outline; before there is one, the map under the cross. */
+  nudge(east_px: number, north_px: number): void;
+  insertCorner(): void;
+  deleteCorner(): void;
+  /** A corner in the middle of the map. */
+  cornerAtCross(): void;
+  /** Close what is begun. */
+  finish(): void;
+  /** Hear of drags over the map, in metres, instead of moving the map. */
+  dragAll(onDrag: (way: Point, ended: boolean) => void): void;
   putDown(): void;
 }
 
-export type Drawing =
-  | { is: "redraw"; building: Building; outline: Polygon | null }
-  | { is: "add"; grade: Grade | null; outline: Polygon | null }
-  | { is: "area"; outline: Polygon | null }
-  | { is: "team"; outline: Polygon | null };
+export type DrawingKind = "redraw" | "add" | "split" | "merge" | "shift" | "area" | "not_assessable" | "team";
+
+/** What is being drawn. What a kind does not need stays empty. */
+export interface Drawing {
+  readonly is: DrawingKind;
+  /** As drawn so far; null until it is closed. */
+  readonly outline: Polygon | null;
+  /** The corner that keys move; null: all of it. */
+  readonly corner: number | null;
+  /** Why it cannot be saved, as a sentence; "" where nothing is known against it. */
+  readonly trouble: string;
+  /** redraw, split. */
+  readonly building: Building | null;
+  /** add, merge. */
+  readonly grade: Grade | null;
+  /** merge: the first keeps its name. */
+  readonly parts: readonly Standing[];
+  /** merge: what could be added. */
+  readonly nearby: readonly Standing[];
+  /** split. */
+  readonly pieces: readonly Polygon[];
+  /** not_assessable. */
+  readonly because: AreaBecause | null;
+  /** shift: metres east and north, and what moves. */
+  readonly shift_m: Point;
+  readonly moving: readonly Polygon[];
+}
 
 /** A decision that the server has not answered. */
 export interface Waiting {

@@ -2,12 +2,12 @@
  * What actions work on: a session, and what other parts of the page offer besides. Whatever of it
  * is not there is not offered either: no key, no button, no line in the help.
  */
-import type { Building } from "../api/types";
+import type { Building, UnsureBecause } from "../api/types";
 import type { Session } from "./session";
 
-export const REASONS = ["cloud", "shadow", "hidden", "bad_image", "no_before", "other"] as const;
+export const REASONS = ["cloud", "shadow", "hidden", "bad_image", "no_before", "other"] as const satisfies readonly UnsureBecause[];
 /** Why nobody can tell how a building is. */
-export type Because = (typeof REASONS)[number];
+export type Because = UnsureBecause;
 
 export const REASON_NAMES: Record<Because, string> = {
   cloud: "Cloud or haze",
@@ -17,21 +17,6 @@ export const REASON_NAMES: Record<Because, string> = {
   no_before: "No image before to compare with",
   other: "Something else",
 };
-
-/** What a session may offer besides what every session does. */
-export interface Offers {
-  unsure(because: Because, note?: string): void;
-  flag(note?: string): void;
-  unflag(): void;
-  split(): void;
-  merge(): void;
-  square(): void;
-  /** Move the outline, or its chosen corner, by pixels of the screen: right, down. */
-  nudge(right_px: number, down_px: number): void;
-  shift(): void;
-  notAssessable(): void;
-  redo(): void;
-}
 
 /** What can be done with the view alone. */
 export interface Views {
@@ -44,8 +29,8 @@ export interface Views {
   pan(right_px: number, down_px: number): void;
 }
 
-export type Workbench = Session & Partial<Offers>;
+export type Workbench = Session;
 
 /** Whether somebody asked for a second look. */
 export const isFlagged = (building: Building): boolean =>
-  (building as { flagged?: boolean }).flagged === true;
+  building.flagged;

@@ -207,6 +207,72 @@ def test_an_empty_tile_is_empty(row: Assessment, client: Client) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
 
 
+def test_an_act_on_several_buildings_names_all_that_it_touched(
+    row: Assessment, client: Client
+) -> None:
+    west, north = WEST + 20 * STEP, NORTH - 20 * STEP
+    middle, south, east = west + 20 * STEP, north - 40 * STEP, west + 40 * STEP
+    pieces = [ring(west, south, middle, north), ring(middle, south, east, north)]
+    wanted = body(row, "split", outlines=pieces)
+
+    answer = client.post(f"{address(row)}/decisions", wanted, content_type=JSON)
+
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["review"], told["history"][0]["others"]) == ("added", [wanted["building"]])
+    assert {wanted["building"]: 1} | {one["uid"]: one["version"] for one in told["also"]} == {
+        one["uid"]: 1 for one in told["also"]
+    }
+    again = client.post(f"{address(row)}/decisions", wanted, content_type=JSON).json()
+    assert (again["uid"], again["also"]) == (told["uid"], told["also"])
+    gone = client.get(f"{address(row)}/buildings/{wanted['building']}").json()
+    assert (gone["review"], gone["history"][0]["batch"]) == ("replaced", wanted["id"])
+    assert b"replaced" not in client.get(tile_at_house(row)).content
+    listed = client.get(f"{address(row)}/footprints").json()["features"]
+    assert wanted["building"] not in [one["id"] for one in listed]
+    assert sum(one["count"] for one in client.get(f"{address(row)}/counts").json()) == 4
+
+
+def test_a_shift_and_a_doubt_say_in_the_history_what_they_were(
+    row: Assessment, client: Client
+) -> None:
+    area = ring(WEST, NORTH - 100 * STEP, WEST + 500 * STEP, NORTH)
+    moved = {"id": str(uuid4()), "kind": "shift", "area": area, "shift_m": [1.5, -2]}
+    told = client.post(f"{address(row)}/decisions", moved, content_type=JSON).json()
+    assert (told["history"][0]["shift_m"], len(told["also"])) == ([1.5, -2.0], 2)
+
+    doubt = body(row, "unsure", because="hidden", on_version=1)
+    told = client.post(f"{address(row)}/decisions", doubt, content_type=JSON).json()
+    assert (told["unsure_because"], told["history"][1]["because"]) == ("hidden", "hidden")
+    flag = body(row, "flag", on_version=2)
+    assert client.post(f"{address(row)}/decisions", flag, content_type=JSON).json()["flagged"]
+    assert b"flagged" in client.get(tile_at_house(row)).content
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ({}, 201),
+        ({"kind": "not_assessable", "because": "cloud"}, 201),
+        ({"kind": "not_assessable"}, 422),
+        ({"because": "cloud"}, 422),
+        ({"kind": "not_assessable", "because": "rain"}, 422),
+    ],
+)
+def test_an_area_is_reviewed_or_says_why_it_cannot_be(
+    row: Assessment, client: Client, facts: dict[str, str], status: int
+) -> None:
+    outline = ring(WEST, NORTH - 200 * STEP, WEST + 200 * STEP, NORTH)
+
+    answer = client.post(
+        f"{address(row)}/reviewed-areas", {"outline": outline} | facts, content_type=JSON
+    )
+
+    assert answer.status_code == status
+    for area in client.get(f"{address(row)}/reviewed-areas").json():
+        assert (area["kind"] == "not_assessable") == (area["because"] == "cloud")
+
+
 def test_nothing_of_another_organisation_exists(row: Assessment) -> None:
     stranger = Client()
     stranger.force_login(make_user(make_organisation()))
@@ -219,6 +285,7 @@ def test_nothing_of_another_organisation_exists(row: Assessment) -> None:
         f"{address(row)}/buildings/{building.uid}",
         f"{address(row)}/reviewed-areas",
         f"{address(row)}/download",
+        f"{address(row)}/not-assessable",
         f"{address(row)}/events",
         tile_at_house(row),
     ]

@@ -80,6 +80,51 @@ def test_rejected_buildings_are_background_and_unclassified_ones_are_ignored(
     assert chip.ignore.sum() > before.ignore.sum()
 
 
+def test_what_people_could_not_judge_teaches_neither_a_grade_nor_background(world: World) -> None:
+    area = world.area(50, 60, 150, 140)
+    unsure, gone, *_ = [b for b in world.inside(area) if b.outline.within(area.outline)]
+    before = only_chip_with_accepted(world, area)
+    Building.objects.filter(pk=unsure.pk).update(
+        version=1, review="unsure", grade="unclassified", unsure_because="cloud"
+    )
+    doubtful = only_chip(freeze(world))
+    Building.objects.filter(pk=gone.pk).update(version=1, review="replaced")
+    without = only_chip(freeze(world))
+
+    def counted(chip: Chip) -> int:
+        return int((chip.grades != IGNORED_GRADE).sum())
+
+    assert counted(doubtful) == counted(before) - 1
+    assert doubtful.ignore.sum() > before.ignore.sum()  # not background either
+    assert counted(without) == counted(doubtful) - 1
+    assert without.ignore.sum() <= doubtful.ignore.sum()  # others took its place there
+
+
+def test_ground_that_nobody_can_assess_teaches_nothing(world: World) -> None:
+    area = world.area(50, 60, 150, 140)
+    before = only_chip_with_accepted(world, area)
+    cloud = world.area(50, 60, 100, 140)
+    cloud.kind, cloud.because = ReviewedArea.Kind.NOT_ASSESSABLE, ReviewedArea.Because.CLOUD
+    cloud.save()
+
+    chip = only_chip(freeze(world))
+
+    half = (~before.ignore).sum() / 2
+    assert (~chip.ignore).sum() == pytest.approx(half, rel=0.15)
+    cloud.refresh_from_db()
+    assert cloud.kept_aside is None
+
+
+def test_nothing_is_learned_from_doubts_alone(world: World) -> None:
+    area = world.area(50, 60, 150, 140)
+    Building.objects.filter(pk=some_building(world, area).pk).update(
+        version=1, review="unsure", grade="unclassified", unsure_because="shadow"
+    )
+
+    with pytest.raises(NothingToLearn):
+        freeze(world)
+
+
 def only_chip_with_accepted(world: World, area: ReviewedArea) -> Chip:
     building = some_building(world, area)
     world.decide(building, building.grade, "accepted")
