@@ -5,7 +5,7 @@
 import { GRADES, GRADE_KEYS, GRADE_NAMES } from "../geo/grades";
 import type { Mode } from "./keymap";
 import type { ReviewState } from "./state";
-import { isFlagged, type Workbench } from "./workbench";
+import { isFlagged, type Besides, type Workbench } from "./workbench";
 
 export type ActionName =
   | "accept" | "reject" | "grade0" | "grade1" | "grade2" | "grade3" | "unsure" | "flag" | "flagNote"
@@ -116,7 +116,7 @@ export const ACTIONS: readonly Action[] = [
     run: (bench) => void bench.next(),
   },
   {
-    name: "previous", label: "Previous building", group: "Go on", keys: ["k"], modes: REVIEW,
+    name: "previous", label: "Previous building", group: "Go on", keys: ["k", "p"], modes: REVIEW,
     there: ({ previous }) => previous !== undefined, run: (bench) => void bench.previous?.(),
   },
   {
@@ -125,7 +125,7 @@ export const ACTIONS: readonly Action[] = [
   },
   {
     name: "table", label: "Table of buildings", group: "Go on", keys: ["t"], modes: REVIEW,
-    there: ({ openTable }) => openTable !== undefined, run: (bench) => bench.openTable?.(),
+    there: ({ toggleTable }) => toggleTable !== undefined, run: (bench) => bench.toggleTable?.(),
   },
   {
     name: "edit", label: "Edit the outline", group: "Outlines", keys: ["e"], modes: REVIEW,
@@ -195,7 +195,10 @@ export const ACTIONS: readonly Action[] = [
     name: "letGo", label: "Stop drawing, or let go of the building", group: "Take back",
     keys: ["Escape"], modes: BOTH, fixed: true,
     run(bench) {
-      if (bench.store.now.drawing) bench.stopDrawing();
+      const { drawing, drawingFilter, table }: ReviewState & Besides = bench.store.now;
+      if (drawing) bench.stopDrawing();
+      else if (drawingFilter) bench.stopFilter?.();
+      else if (table) bench.toggleTable?.();
       else void bench.pick(null);
     },
   },

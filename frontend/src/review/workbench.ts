@@ -32,7 +32,9 @@ export interface Offers {
   shift(): void;
   notAssessable(): void;
   redo(): void;
-  openTable(): void;
+  toggleTable(): void;
+  /** The drawing of an area that filters the queue. */
+  stopFilter(): void;
 }
 
 /** What can be done with the view alone. */
@@ -47,6 +49,12 @@ export interface Views {
 }
 
 export type Workbench = Session & Partial<Offers>;
+
+/** What a session may know besides. */
+export interface Besides {
+  drawingFilter?: boolean;
+  table?: object | null;
+}
 
 /** Whether somebody asked for a second look. */
 export const isFlagged = (building: Building): boolean =>
