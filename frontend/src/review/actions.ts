@@ -10,6 +10,7 @@ import { isFlagged, type Besides, type Workbench } from "./workbench";
 export type ActionName =
   | "accept" | "reject" | "grade0" | "grade1" | "grade2" | "grade3" | "unsure" | "flag" | "flagNote"
   | "next" | "previous" | "edit" | "add" | "split" | "merge" | "square" | "save"
+  | "previousCorner" | "nextCorner" | "insertCorner" | "deleteCorner" | "cornerAtCross"
   | "nudgeLeft" | "nudgeRight" | "nudgeUp" | "nudgeDown" | "shift" | "markArea" | "notAssessable"
   | "blink" | "swipe" | "sideBySide" | "goTo" | "table" | "undo" | "redo" | "letGo" | "help";
 
@@ -57,19 +58,19 @@ const grades = GRADES.map((grade, at): Action => ({
   keys: [GRADE_KEYS[grade]],
   modes: BOTH,
   there: reviewer,
-  when: (state) => picked(state) || state.drawing?.is === "add",
+  when: (state) => picked(state) || state.drawing !== null,
   run: (bench) =>
-    bench.store.now.drawing?.is === "add" ? bench.chooseGrade(grade) : bench.decide("regrade", grade),
+    bench.store.now.drawing ? bench.chooseGrade(grade) : bench.decide("regrade", grade),
 }));
 
 const nudges = (
   [
     ["Left", -1, 0],
     ["Right", 1, 0],
-    ["Up", 0, -1],
-    ["Down", 0, 1],
+    ["Up", 0, 1],
+    ["Down", 0, -1],
   ] as const
-).map(([way, right, down]): Action => ({
+).map(([way, east, north]): Action => ({
   name: `nudge${way}`,
   label: `Nudge ${way.toLowerCase()}; with Shift, farther`,
   group: "Outlines",
@@ -80,7 +81,7 @@ const nudges = (
   there: offered(({ nudge }) => nudge),
   run(bench, key) {
     const step = key.startsWith("Shift+") ? FAR_PX : NUDGE_PX;
-    bench.nudge?.(right * step, down * step);
+    bench.nudge?.(east * step, north * step);
   },
 }));
 
@@ -103,7 +104,7 @@ export const ACTIONS: readonly Action[] = [
     there: offered(({ flag }) => flag), when: picked,
     run(bench) {
       const { picked } = bench.store.now;
-      if (picked && isFlagged(picked)) bench.unflag?.();
+      if (picked && isFlagged(picked) && bench.unflag) bench.unflag();
       else bench.flag?.();
     },
   },
@@ -148,10 +149,35 @@ export const ACTIONS: readonly Action[] = [
     name: "add", label: "Add a building", group: "Outlines", keys: ["a"], modes: REVIEW,
     there: reviewer, run: (bench) => bench.add(),
   },
+  {
+    name: "previousCorner", label: "Corner before", group: "Outlines", keys: [","], modes: DRAWING,
+    repeats: true, there: offered(({ chooseCorner }) => chooseCorner),
+    run: (bench) => bench.chooseCorner?.(-1),
+  },
+  {
+    name: "nextCorner", label: "Next corner", group: "Outlines", keys: ["."], modes: DRAWING,
+    repeats: true, there: offered(({ chooseCorner }) => chooseCorner),
+    run: (bench) => bench.chooseCorner?.(1),
+  },
+  {
+    name: "insertCorner", label: "Another corner after this one", group: "Outlines",
+    keys: ["i", "Insert"], modes: DRAWING, there: offered(({ insertCorner }) => insertCorner),
+    run: (bench) => bench.insertCorner?.(),
+  },
+  {
+    name: "deleteCorner", label: "Remove the corner", group: "Outlines",
+    keys: ["Delete", "Backspace"], modes: DRAWING, there: offered(({ deleteCorner }) => deleteCorner),
+    run: (bench) => bench.deleteCorner?.(),
+  },
+  {
+    name: "cornerAtCross", label: "Corner in the middle of the map", group: "Outlines", keys: ["c"],
+    modes: DRAWING, there: offered(({ cornerAtCross }) => cornerAtCross),
+    run: (bench) => bench.cornerAtCross?.(),
+  },
   ...nudges,
   {
     name: "save", label: "Save what is drawn", group: "Outlines", keys: ["Enter"], modes: DRAWING,
-    fixed: true, there: reviewer, when: ({ drawing, saving }) => drawing?.outline != null && !saving,
+    fixed: true, there: reviewer, when: ({ saving }) => !saving,
     run: (bench) => void bench.saveDrawing(),
   },
   {

@@ -94,7 +94,7 @@ it("a key that is held decides once, and nudges on and on", () => {
   press("ArrowLeft", { repeat: true });
   press("ArrowDown", { shiftKey: true });
 
-  expect(done).toEqual(["decide reject", "nudge -1 0", "nudge -1 0", "nudge 0 10"]);
+  expect(done).toEqual(["decide reject", "nudge -1 0", "nudge -1 0", "nudge 0 -10"]);
 });
 
 it("what is held ends when its key comes up, also with Shift, or when the window is left", () => {

@@ -12,10 +12,10 @@ export type Because = (typeof REASONS)[number];
 export const REASON_NAMES: Record<Because, string> = {
   cloud: "Cloud or haze",
   shadow: "Shadow",
-  hidden: "Hidden by trees or another building",
-  bad_image: "The image is too bad",
-  no_before: "No image before to compare with",
-  other: "Something else",
+  hidden: "Hidden",
+  bad_image: "Bad image",
+  no_before: "No image before",
+  other: "Other",
 };
 
 /** What a session may offer besides what every session does. */
@@ -27,8 +27,14 @@ export interface Offers {
   split(): void;
   merge(): void;
   square(): void;
-  /** Move the outline, or its chosen corner, by pixels of the screen: right, down. */
-  nudge(right_px: number, down_px: number): void;
+  /** Move the outline, or its chosen corner, by pixels of the screen. */
+  nudge(east_px: number, north_px: number): void;
+  /** The next corner (1) or the one before (-1) is the one that keys move; or all of the outline. */
+  chooseCorner(step: 1 | -1): void;
+  insertCorner(): void;
+  deleteCorner(): void;
+  /** A corner in the middle of the map: how to draw without a mouse. */
+  cornerAtCross(): void;
   shift(): void;
   notAssessable(): void;
   redo(): void;
