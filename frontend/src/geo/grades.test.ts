@@ -52,6 +52,12 @@ it.each(Object.keys(SIGHTS))("what is unclassified looks like no grade: %s", (si
   }
 });
 
+it("the lightness is what grades.ts says", () => {
+  const steps = GRADES.map((grade) => Math.round(lightness(seen(grade, "normal"))));
+
+  expect(steps).toEqual([96, 69, 44, 15]);
+});
+
 it("a digit or a hatch is legible on its grade's colour", () => {
   for (const grade of ALL_GRADES) {
     expect(wcagContrast(GRADE_INK[grade], GRADE_COLOURS[grade])).toBeGreaterThanOrEqual(4.5);

@@ -15,7 +15,7 @@ export const GRADE_NAMES: Record<Grade, string> = {
 };
 
 /**
- * Lightness falls as damage rises (CIE L* 96, 70, 43, 14), and neighbours lie at least 15 apart
+ * Lightness falls as damage rises (CIE L* 96, 69, 44, 15), and neighbours lie at least 15 apart
  * (CIEDE2000) to every common form of colour blindness; grades.test.ts measures it. Digits and
  * hatches say it again. `base.css` has the same values for pages without a script.
  */

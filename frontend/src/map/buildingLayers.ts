@@ -101,6 +101,15 @@ const unlessRejected = (opacity: number, rejected: number): ExpressionSpecificat
   opacity,
 ];
 
+/** Not on the building that is being looked at: strokes would hide its roof. */
+const hatched = (fill: number): ExpressionSpecification =>
+  unlessHidden([
+    "case",
+    state("selected"),
+    0,
+    unlessRejected(Math.min(1, HATCH_SHARE * fill), 0),
+  ]);
+
 const byZoom = (far: number, near: number): ExpressionSpecification => [
   "interpolate",
   ["linear"],
@@ -197,11 +206,9 @@ export function addBuildingLayers(
     look(view) {
       for (const layer of layers) map.setFilter(layer, filterFor(view));
       for (const source of [TILES, CHANGED]) {
-        const opacities = { fill: view.opacity, hatch: Math.min(1, HATCH_SHARE * view.opacity) };
-        for (const [part, opacity] of Object.entries(opacities)) {
-          const drawn = unlessHidden(unlessRejected(opacity, 0));
-          map.setPaintProperty(`${source}-${part}`, "fill-opacity", drawn);
-        }
+        const fill = unlessHidden(unlessRejected(view.opacity, 0));
+        map.setPaintProperty(`${source}-fill`, "fill-opacity", fill);
+        map.setPaintProperty(`${source}-hatch`, "fill-opacity", hatched(view.opacity));
       }
     },
     reload() {
@@ -253,7 +260,7 @@ function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | nul
     type: "fill",
     ...from,
     minzoom: GLYPHS_FROM_ZOOM,
-    paint: { "fill-pattern": hatch, "fill-opacity": 0.3 * HATCH_SHARE },
+    paint: { "fill-pattern": hatch, "fill-opacity": hatched(0.3) },
   });
   const outlines = [
     line("picked", "#22d3ee", byZoom(7, 14), ["case", state("selected"), 1, 0]),

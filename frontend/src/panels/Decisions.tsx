@@ -4,13 +4,12 @@ import "../styles/workbench.css";
 
 import type { Building } from "../api/types";
 import { GRADES, GRADE_KEYS, GRADE_NAMES } from "../geo/grades";
-import type { ActionName } from "../review/actions";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import { REASONS, REASON_NAMES, isFlagged, type Because, type Workbench } from "../review/workbench";
 import { ActionButton, GradeMark, Key } from "./parts";
 
-const OUTLINE: readonly ActionName[] = ["edit", "square", "split", "merge"];
+const OUTLINE = { edit: "Edit", square: "Square", split: "Split", merge: "Merge" } as const;
 
 interface DecisionsProps {
   building: Building;
@@ -52,16 +51,21 @@ export function Decisions({ building, session }: DecisionsProps) {
           Flag
         </ActionButton>
         <ActionButton session={session} name="flagNote" expanded={asking === "flag"}>
-          Flag with a note…
+          Flag, with note…
         </ActionButton>
       </div>
       {asking === "unsure" && <Reasons session={session} />}
       {asking === "flag" && (
         <Note label="What should the second look at it answer?" session={session} onNote={(note) => flag(session, note)} />
       )}
-      <div class="pair" role="group" aria-label="Outline">
-        {OUTLINE.map((name) => (
-          <ActionButton key={name} session={session} name={name} />
+      <div class="pair" role="group" aria-label="The outline">
+        <span class="quiet" aria-hidden="true">
+          Outline
+        </span>
+        {Object.entries(OUTLINE).map(([name, label]) => (
+          <ActionButton key={name} session={session} name={name as keyof typeof OUTLINE}>
+            {label}
+          </ActionButton>
         ))}
       </div>
     </div>

@@ -1,5 +1,5 @@
 /** While something is drawn: what to do now, in a sentence, with a button for each step. */
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import "../styles/drawing.css";
 
 import type { AreaBecause } from "../api/types";
@@ -9,7 +9,6 @@ import { areaM2 } from "../geo/outline";
 import { cornersOf } from "../geo/plane";
 import { AREA_REASONS } from "../review/areas";
 import { BIG_STEP_PX, STEP_PX, gradesOf, whatIsMissing } from "../review/drawing";
-import { listenWhileDrawing } from "../review/drawingKeys";
 import type { Session } from "../review/session";
 import type { Drawing } from "../review/state";
 import { GradeMark, Key } from "./parts";
@@ -79,7 +78,6 @@ interface CardProps {
 
 export function DrawingCard({ drawing, saving, session }: CardProps) {
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => listenWhileDrawing(session), [session]);
   const { is, outline, trouble, corner } = drawing;
   const missing = whatIsMissing(drawing);
   const hasCorners = outline !== null && is !== "shift";

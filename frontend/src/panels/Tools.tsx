@@ -6,6 +6,8 @@ import { Help } from "./Help";
 import { ActionButton } from "./parts";
 
 const ALWAYS: readonly ActionName[] = ["previous", "next", "add", "markArea", "undo", "redo"];
+/** Where the place says the rest. */
+const SHORT: Partial<Record<ActionName, string>> = { previous: "Previous", next: "Next" };
 const SELDOM: readonly ActionName[] = ["notAssessable", "shift", "table", "goTo"];
 
 export function Tools({ session }: { session: Session }) {
@@ -14,7 +16,12 @@ export function Tools({ session }: { session: Session }) {
   const seldom = SELDOM.filter((name) => there(actionNamed(name), session));
   return (
     <div class="toolbar" role="group" aria-label="Review tools">
-      {ready && ALWAYS.map((name) => <ActionButton key={name} session={session} name={name} />)}
+      {ready &&
+        ALWAYS.map((name) => (
+          <ActionButton key={name} session={session} name={name}>
+            {SHORT[name]}
+          </ActionButton>
+        ))}
       {ready && seldom.length > 0 && (
         <details class="more">
           <summary>More</summary>

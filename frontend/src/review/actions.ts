@@ -10,6 +10,7 @@ import { isFlagged, type Workbench } from "./workbench";
 export type ActionName =
   | "accept" | "reject" | "grade0" | "grade1" | "grade2" | "grade3" | "unsure" | "flag" | "flagNote"
   | "next" | "previous" | "edit" | "add" | "split" | "merge" | "square" | "save"
+  | "previousCorner" | "nextCorner" | "insertCorner" | "deleteCorner" | "cornerAtCross"
   | "nudgeLeft" | "nudgeRight" | "nudgeUp" | "nudgeDown" | "shift" | "markArea" | "notAssessable"
   | "blink" | "swipe" | "sideBySide" | "goTo" | "table" | "undo" | "redo" | "letGo" | "help";
 
@@ -53,19 +54,19 @@ const grades = GRADES.map((grade, at): Action => ({
   keys: [GRADE_KEYS[grade]],
   modes: BOTH,
   there: reviewer,
-  when: (state) => picked(state) || state.drawing?.is === "add",
+  when: (state) => picked(state) || state.drawing !== null,
   run: (bench) =>
-    bench.store.now.drawing?.is === "add" ? bench.chooseGrade(grade) : bench.decide("regrade", grade),
+    bench.store.now.drawing ? bench.chooseGrade(grade) : bench.decide("regrade", grade),
 }));
 
 const nudges = (
   [
     ["Left", -1, 0],
     ["Right", 1, 0],
-    ["Up", 0, -1],
-    ["Down", 0, 1],
+    ["Up", 0, 1],
+    ["Down", 0, -1],
   ] as const
-).map(([way, right, down]): Action => ({
+).map(([way, east, north]): Action => ({
   name: `nudge${way}`,
   label: `Nudge ${way.toLowerCase()}; with Shift, farther`,
   group: "Outlines",
@@ -76,7 +77,7 @@ const nudges = (
   there: reviewer,
   run(bench, key) {
     const step = key.startsWith("Shift+") ? FAR_PX : NUDGE_PX;
-    bench.nudge(right * step, -down * step);
+    bench.nudge(east * step, north * step);
   },
 }));
 
@@ -112,7 +113,7 @@ export const ACTIONS: readonly Action[] = [
     run: (bench) => void bench.next(),
   },
   {
-    name: "previous", label: "Previous building", group: "Go on", keys: ["k"], modes: REVIEW,
+    name: "previous", label: "Previous building", group: "Go on", keys: ["k", "p"], modes: REVIEW,
     run: (bench) => void bench.previous(),
   },
   {
@@ -144,10 +145,35 @@ export const ACTIONS: readonly Action[] = [
     name: "add", label: "Add a building", group: "Outlines", keys: ["a"], modes: REVIEW,
     there: reviewer, run: (bench) => bench.add(),
   },
+  {
+    name: "previousCorner", label: "Corner before", group: "Outlines", keys: [","], modes: DRAWING,
+    repeats: true, there: reviewer,
+    run: (bench) => bench.chooseCorner(-1),
+  },
+  {
+    name: "nextCorner", label: "Next corner", group: "Outlines", keys: ["."], modes: DRAWING,
+    repeats: true, there: reviewer,
+    run: (bench) => bench.chooseCorner(1),
+  },
+  {
+    name: "insertCorner", label: "Another corner after this one", group: "Outlines",
+    keys: ["i", "Insert"], modes: DRAWING, there: reviewer,
+    run: (bench) => bench.insertCorner(),
+  },
+  {
+    name: "deleteCorner", label: "Remove the corner", group: "Outlines",
+    keys: ["Delete", "Backspace"], modes: DRAWING, there: reviewer,
+    run: (bench) => bench.deleteCorner(),
+  },
+  {
+    name: "cornerAtCross", label: "Corner in the middle of the map", group: "Outlines", keys: ["c"],
+    modes: DRAWING, there: reviewer,
+    run: (bench) => bench.cornerAtCross(),
+  },
   ...nudges,
   {
     name: "save", label: "Save what is drawn", group: "Outlines", keys: ["Enter"], modes: DRAWING,
-    fixed: true, there: reviewer, when: ({ drawing, saving }) => drawing?.outline != null && !saving,
+    fixed: true, there: reviewer, when: ({ saving }) => !saving,
     run: (bench) => void bench.saveDrawing(),
   },
   {

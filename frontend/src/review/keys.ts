@@ -94,5 +94,5 @@ function pan({ desk, store }: Workbench, event: KeyboardEvent): void {
 
 function stop(event: KeyboardEvent): void {
   event.preventDefault();
-  event.stopPropagation();
+  event.stopImmediatePropagation();
 }

@@ -8,7 +8,7 @@ import { moved } from "./tally";
 
 const a = (uid: string, fields: Partial<Building> = {}): Building => ({
   uid, grade: "destroyed", score: 0.8, grade_score: 0.7, probabilities: null, version: 0,
-  model_grade: "destroyed", clipped: false, unclassified_because: null, area_m2: 100,
+  model_grade: "destroyed", clipped: false, unclassified_because: null, area_m2: 100, unsure_because: null, flagged: false,
   review: "unreviewed", source: "model", updated_by: null, updated_at: "", history: [],
   outline: { type: "Polygon", coordinates: [] }, ...fields,
 });

@@ -12,10 +12,10 @@ export type Because = UnsureBecause;
 export const REASON_NAMES: Record<Because, string> = {
   cloud: "Cloud or haze",
   shadow: "Shadow",
-  hidden: "Hidden by trees or another building",
-  bad_image: "The image is too bad",
-  no_before: "No image before to compare with",
-  other: "Something else",
+  hidden: "Hidden",
+  bad_image: "Bad image",
+  no_before: "No image before",
+  other: "Other",
 };
 
 /** What can be done with the view alone. */
@@ -32,5 +32,4 @@ export interface Views {
 export type Workbench = Session;
 
 /** Whether somebody asked for a second look. */
-export const isFlagged = (building: Building): boolean =>
-  building.flagged;
+export const isFlagged = (building: Building): boolean => building.flagged;
