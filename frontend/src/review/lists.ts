@@ -4,14 +4,15 @@ import { boundsOf, type Bounds } from "../geo/outline";
 import { nextToReview } from "./queue";
 import type { Core } from "./state";
 
+const ANYWHERE: Bounds = [-180, -85, 180, 85];
 const NEAREST_AT_MOST = 2000; // what the server gives at once
 
 export function createLists({ page, store, sight, say, fail, pick }: Core) {
   const refreshList = async (): Promise<void> => {
-    const map = sight();
-    if (!map || store.now.progress?.state !== "done") return;
+    const bounds = sight()?.bounds() ?? page.bounds; // without a map, the whole image
+    if (!bounds || store.now.progress?.state !== "done") return;
     try {
-      const { rows, next } = await api.listBuildings(page.id, map.bounds());
+      const { rows, next } = await api.listBuildings(page.id, bounds);
       store.set({ listed: rows, listGoesOn: next });
     } catch (error) {
       fail(error);
@@ -30,11 +31,11 @@ export function createLists({ page, store, sight, say, fail, pick }: Core) {
   };
 
   const next = async (): Promise<void> => {
+    if (store.now.drawing) return;
     const map = sight();
-    if (!map || store.now.drawing) return;
     const { picked, view } = store.now;
     store.set({ opening: true }); // a second key press must not decide on the same building again
-    const from = picked ? middle(boundsOf(picked.outline)) : map.centre();
+    const from = picked ? middle(boundsOf(picked.outline)) : (map?.centre() ?? middle(page.bounds ?? ANYWHERE));
     const waiting = store.now.waiting.map(({ draft }) => draft.building);
     const skip = new Set([picked?.uid, ...waiting].filter((uid) => uid != null));
     const found = await nearest(from, view.minScore, skip);
@@ -42,7 +43,7 @@ export function createLists({ page, store, sight, say, fail, pick }: Core) {
       await pick(null);
       return say("Nothing is left to review at this score. Lower the score, or download the result.");
     }
-    if (!inside(found.bounds, map.bounds())) map.goTo(found.bounds, false);
+    if (map && !inside(found.bounds, map.bounds())) map.goTo(found.bounds, false);
     await pick(found.uid);
   };
 

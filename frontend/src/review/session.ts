@@ -5,7 +5,7 @@
 import * as api from "../api/assessments";
 import { Refused } from "../api/client";
 import type { Assessment, AssessmentPage, Building, DecisionKind, Draft } from "../api/types";
-import type { Bounds } from "../geo/outline";
+import { boundsOf, type Bounds } from "../geo/outline";
 import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { createAreas } from "./areas";
 import { KIND_NAMES, foretell } from "./decisions";
@@ -244,17 +244,27 @@ export function createSession(page: AssessmentPage) {
     }
   };
 
+  outbox.resume();
+
   return {
     store,
     page,
-    /** Give the session its map; until then it only follows the progress. */
+    /** Give the session its map; until then all but drawing works without one. */
     see(theSight: Sight, thePen: DrawingTool): void {
+      const { view, areas, gaps, waiting, picked } = store.now;
       sight = theSight;
       pen = thePen;
-      sight.look(store.now.view);
-      sight.showAreas(store.now.areas);
-      if (store.now.gaps) sight.showGaps(store.now.gaps);
-      outbox.resume();
+      sight.look(view);
+      sight.showAreas(areas);
+      if (gaps) sight.showGaps(gaps);
+      for (const { draft } of waiting) {
+        const building = draft.building === null ? undefined : known.get(draft.building);
+        if (building) sight.put(building); // decided before there was a map, and not yet in its tiles
+      }
+      if (picked) {
+        sight.select(picked.uid);
+        sight.goTo(boundsOf(picked.outline), false);
+      }
       void lists.refreshList();
     },
     hearProgress,
