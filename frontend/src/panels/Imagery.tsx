@@ -125,7 +125,7 @@ function Bands({ facts, look, looks }: { facts: SceneFacts; look: Look; looks: L
           {facts.bands.length > 1 &&
             facts.bands.map((_, index) => (
               <option key={index} value={String(index + 1)}>
-                {named(facts, index + 1)} alone
+                {named(facts, index + 1)}, alone
               </option>
             ))}
           {facts.bands.length > 1 && <option value={THREE}>Choose three…</option>}
@@ -176,7 +176,7 @@ const NAMES: Readonly<Record<string, string>> = { nir: "near infrared" };
 
 function named({ bands, near_infrared }: SceneFacts, number: number): string {
   const said = number === near_infrared ? "nir" : (bands[number - 1] ?? "");
-  return said ? `Band ${number}, ${NAMES[said] ?? said},` : `Band ${number}`;
+  return said ? `Band ${number}, ${NAMES[said] ?? said}` : `Band ${number}`;
 }
 
 function choiceOf({ bands }: Look, infrared: readonly number[] | null): string {
