@@ -914,7 +914,7 @@ export interface components {
             licence: string;
             /**
              * Band Order
-             * @description such as "BGRN" or "5,3,2"; default: as the file says
+             * @description such as "BGRN" (N: near infrared) or "5,3,2"; default: as the file says
              * @default
              */
             band_order: string;
@@ -1022,7 +1022,7 @@ export interface components {
             licence: string;
             /**
              * Band Order
-             * @description such as "BGRN" or "5,3,2"; default: as the file says
+             * @description such as "BGRN" (N: near infrared) or "5,3,2"; default: as the file says
              * @default
              */
             band_order: string;
@@ -1838,7 +1838,7 @@ export interface operations {
                     licence?: string;
                     /**
                      * Band Order
-                     * @description such as "BGRN" or "5,3,2"; default: as the file says
+                     * @description such as "BGRN" (N: near infrared) or "5,3,2"; default: as the file says
                      * @default
                      */
                     band_order?: string;

@@ -31,6 +31,7 @@ export function Place({ session }: { session: Session }) {
     spot && coordinates ? (coordinates[form](spot) ?? coordinates.OUTSIDE) : null;
   return (
     <div class="place">
+      <GoTo session={session} coordinates={coordinates} say={say} />
       <label class="form">
         <span class="unseen">Form of coordinates</span>
         <select
@@ -49,7 +50,6 @@ export function Place({ session }: { session: Session }) {
       </label>
       <Coordinate name="Pointer" text={written(pointer)} say={say} />
       <Coordinate name="Centre" text={written(centre)} say={say} />
-      <GoTo session={session} coordinates={coordinates} say={say} />
     </div>
   );
 }
@@ -120,6 +120,7 @@ function GoTo({ session, coordinates, say }: GoToProps) {
         placeholder="Coordinate or building id"
         autocomplete="off"
         spellcheck={false}
+        onInput={() => setTrouble("")}
       />
       <button type="submit" class="small">Go to</button>
       <p id="goto-trouble" class="trouble" role="alert">{trouble}</p>
