@@ -53,7 +53,10 @@ class SceneForm(Schema):
     acquired_at: str = Field("", description="a date or a moment in ISO 8601; UTC without a zone")
     sensor: str = ""
     licence: str = ""
-    band_order: str = Field("", description='such as "BGRN" or "5,3,2"; default: as the file says')
+    band_order: str = Field(
+        "",
+        description='such as "BGRN" (N: near infrared) or "5,3,2"; default: as the file says',
+    )
 
 
 class FetchIn(SceneForm):

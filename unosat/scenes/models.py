@@ -225,9 +225,10 @@ class Scene(models.Model):
     height = models.PositiveIntegerField(default=0)  # pixels
     pixel_size_m = models.FloatField(null=True, blank=True)
     bands = models.PositiveSmallIntegerField(default=0)
-    band_order = models.CharField(max_length=60, blank=True)  # such as "red,green,blue,alpha"
+    band_order = models.CharField(max_length=60, blank=True)  # such as "red,green,blue,nir"
     dtype = models.CharField(max_length=10, blank=True)
-    stretch = models.JSONField(null=True, blank=True)  # {"bands": [1,2,3], "low": [], "high": []}
+    # {"bands": [1,2,3], "low": [], "high": [], "others": {"4": [low, high]}}; see bands.py
+    stretch = models.JSONField(null=True, blank=True)
     warnings = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1536,7 +1536,7 @@ export interface components {
             licence: string;
             /**
              * Band Order
-             * @description such as "BGRN" or "5,3,2"; default: as the file says
+             * @description such as "BGRN" (N: near infrared) or "5,3,2"; default: as the file says
              * @default
              */
             band_order: string;
@@ -1644,7 +1644,7 @@ export interface components {
             licence: string;
             /**
              * Band Order
-             * @description such as "BGRN" or "5,3,2"; default: as the file says
+             * @description such as "BGRN" (N: near infrared) or "5,3,2"; default: as the file says
              * @default
              */
             band_order: string;
@@ -3384,7 +3384,7 @@ export interface operations {
                     licence?: string;
                     /**
                      * Band Order
-                     * @description such as "BGRN" or "5,3,2"; default: as the file says
+                     * @description such as "BGRN" (N: near infrared) or "5,3,2"; default: as the file says
                      * @default
                      */
                     band_order?: string;

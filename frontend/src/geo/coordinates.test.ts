@@ -49,17 +49,21 @@ it("writes MGRS as published, and reads it with and without spaces, in either ca
 
 it("comes back to within a metre from anywhere by each form", () => {
   let seed = 7;
+  let worst = "";
+  let farthest = 0;
   const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
-  for (let i = 0; i < 4000; i++) {
+  for (let i = 0; i < 1000; i++) {
     const at = { lng: random() * 360 - 180, lat: random() * 163.9 - 79.95 };
     for (const write of [decimal, utm, mgrs]) {
       const text = write(at);
       if (text === null) throw new Error("inside the limits");
       const back = place(text);
       const metres = Math.hypot((back.lat - at.lat) * 111_000, (back.lng - at.lng) * 111_000 * Math.cos((at.lat * Math.PI) / 180));
-      expect(metres, `${at.lat}, ${at.lng} by ${text}`).toBeLessThan(1.1);
+      if (metres > farthest) [farthest, worst] = [metres, `${at.lat}, ${at.lng} by ${text}`];
     }
   }
+  expect(farthest, worst).toBeGreaterThan(0);
+  expect(farthest, worst).toBeLessThan(1.1);
 });
 
 it("has neither UTM nor MGRS near the poles, and says so of letters from there", () => {

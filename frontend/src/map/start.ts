@@ -5,12 +5,16 @@ import {
   NavigationControl,
   ScaleControl,
   setWorkerUrl,
+  type IControl,
   type LngLatBoundsLike,
+  type MapOptions,
 } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
 
 import type { Bounds } from "../geo/outline";
+import { PLAIN, addressOf } from "../review/looks";
+import { addImagery } from "./imagery";
 
 setWorkerUrl(workerUrl);
 
@@ -29,18 +33,8 @@ export interface Room {
 
 const MARGIN = 24; // screen pixels round the scene
 
-/** The map, once it can take layers. */
-export function startMap(
-  container: HTMLElement,
-  imagery: Imagery,
-  room: Room = { left: 0, top: 0 },
-): Promise<MapLibreMap> {
-  const padding = {
-    left: MARGIN + room.left,
-    top: MARGIN + room.top,
-    right: MARGIN,
-    bottom: MARGIN,
-  };
+/** A map without anything on it, once it can take layers. It never turns: north is up. */
+export function bareMap(container: HTMLElement, options: Partial<MapOptions>): Promise<MapLibreMap> {
   const map = new MapLibreMap({
     container,
     style: {
@@ -52,46 +46,67 @@ export function startMap(
     dragRotate: false,
     pitchWithRotate: false,
     maxZoom: 22,
-    ...(imagery.bounds ? { bounds: corners(imagery.bounds), fitBoundsOptions: { padding } } : {}),
+    ...options,
   });
   map.touchZoomRotate.disableRotation();
+  map.keyboard.disableRotation();
+  return new Promise((resolve) => map.once("load", () => resolve(map)));
+}
+
+/** The map without imagery, with its controls, over all of a scene. */
+export async function openMap(
+  container: HTMLElement,
+  bounds: Bounds | null,
+  room: Room = { left: 0, top: 0 },
+): Promise<MapLibreMap> {
+  const padding = {
+    left: MARGIN + room.left,
+    top: MARGIN + room.top,
+    right: MARGIN,
+    bottom: MARGIN,
+  };
+  const whole = bounds ? { bounds: corners(bounds), fitBoundsOptions: { padding } } : {};
+  const map = await bareMap(container, whole);
   map.addControl(new NavigationControl({ showCompass: false }), "top-right");
+  map.addControl(new NorthArrow(), "bottom-left");
   map.addControl(new ScaleControl({ unit: "metric" }), "bottom-left");
   map.addControl(new AttributionControl({ compact: true, customAttribution: "" }), "bottom-right");
   reportTo(container, map);
-  return new Promise((resolve) => {
-    map.once("load", () => {
-      addImagery(map, "after", imagery);
-      resolve(map);
-    });
-  });
+  return map;
 }
 
-/** The scene's pixels as tiles, below everything else. */
-export function addImagery(map: MapLibreMap, name: string, { scene, bounds }: Imagery): void {
-  const source = `imagery-${name}`;
-  map.addSource(source, {
-    type: "raster",
-    tiles: [`${location.origin}/api/v1/tiles/scenes/${scene}/{z}/{x}/{y}.webp`],
-    tileSize: 256,
-    maxzoom: 22,
-    ...(bounds ? { bounds: [...bounds] } : {}),
-  });
-  map.addLayer({
-    id: source,
-    type: "raster",
-    source,
-    paint: { "raster-fade-duration": 0, "raster-resampling": "nearest" },
-  });
+/** The map of a page that only shows a scene. */
+export async function startMap(container: HTMLElement, { scene, bounds }: Imagery): Promise<MapLibreMap> {
+  const map = await openMap(container, bounds);
+  addImagery(map, "after", bounds, addressOf(scene, PLAIN));
+  return map;
 }
 
-const corners = ([west, south, east, north]: Bounds): LngLatBoundsLike => [
+export const corners = ([west, south, east, north]: Bounds): LngLatBoundsLike => [
   [west, south],
   [east, north],
 ];
 
+/** Says where north is; on a map that never turns that is all it has to do. */
+class NorthArrow implements IControl {
+  private readonly element = document.createElement("div");
+
+  onAdd(): HTMLElement {
+    this.element.className = "maplibregl-ctrl north";
+    this.element.title = "North is up. The map does not turn.";
+    this.element.setAttribute("role", "img");
+    this.element.setAttribute("aria-label", "North is up");
+    this.element.textContent = "N";
+    return this.element;
+  }
+
+  onRemove(): void {
+    this.element.remove();
+  }
+}
+
 /** Says in attributes what is on the screen, for tests and for anyone who scripts the page. */
-function reportTo(container: HTMLElement, map: MapLibreMap): void {
+export function reportTo(container: HTMLElement, map: MapLibreMap): void {
   const view = (): void => {
     const { lng, lat } = map.getCenter();
     container.dataset["view"] = [lng, lat, map.getZoom()].join(",");

@@ -23,10 +23,10 @@ export function createLists(core: Core) {
   let filling: Promise<void> | null = null;
 
   const refreshList = async (): Promise<void> => {
-    const map = sight();
-    if (!map || store.now.progress?.state !== "done") return;
+    const bounds = sight()?.bounds() ?? page.bounds; // without a map, the whole image
+    if (!bounds || store.now.progress?.state !== "done") return;
     try {
-      const { rows, next } = await api.listBuildings(page.id, map.bounds());
+      const { rows, next } = await api.listBuildings(page.id, bounds);
       store.set({ listed: rows, listGoesOn: next });
     } catch (error) {
       fail(error);

@@ -240,14 +240,14 @@ export function createSession(page: AssessmentPage) {
     store,
     page,
     desk: createDesk(page.user),
-    /** Give the session its map; until then it only follows the progress. */
+    /** Give the session its map; until then all but drawing works without one. */
     see(theSight: Sight, thePen: DrawingTool): void {
+      const { view, areas, gaps, picked } = store.now; // some of it from before there was a map
       sight = theSight;
       pen = thePen;
-      sight.look(store.now.view);
-      sight.showAreas(store.now.areas);
-      if (store.now.gaps) sight.showGaps(store.now.gaps);
-      const { picked } = store.now; // before there was a map
+      sight.look(view);
+      sight.showAreas(areas);
+      if (gaps) sight.showGaps(gaps);
       if (picked) {
         sight.select(picked.uid);
         sight.goTo(boundsOf(picked.outline), false);
