@@ -201,6 +201,7 @@ export function createLists(core: Core) {
       if (!store.now.drawingFilter) return;
       stopFilter();
       filterQueue({ area });
+      say("Only what lies in the area comes up now.");
     });
   };
 
