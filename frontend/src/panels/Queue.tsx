@@ -113,7 +113,7 @@ function FilterForm({ session }: { session: Session }) {
   const names = [...new Set([...people, filters.who])].filter((name) => name);
   const states = (Object.keys(REVIEW_NAMES) as Review[]);
   return (
-    <details class="fold filters" open={isFiltered(filters) || undefined}>
+    <details class="fold filters">
       <summary>Order and filters{isFiltered(filters) ? " (on)" : ""}</summary>
       <label>
         Order

@@ -155,10 +155,20 @@ function Row({ row, picked, session }: { row: Building; picked: boolean; session
     void session.pick(row.uid);
     act();
   };
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (!picked) return;
+    const now = document.activeElement;
+    // With the keys one walks on: the focus goes along, unless it is on a button of its own
+    if (now?.matches(".table-view tbody th button")) button.current?.focus();
+    else button.current?.scrollIntoView({ block: "nearest" });
+  }, [picked]);
   return (
     <tr data-row={row.uid} data-picked={picked} data-review={row.review}>
       <th scope="row">
-        <button type="button" aria-current={picked} onClick={() => void session.pick(row.uid)}>{name}</button>
+        <button type="button" ref={button} aria-label={name} aria-current={picked} onClick={() => void session.pick(row.uid)}>
+          {row.uid.slice(0, 8)}
+        </button>
       </th>
       <td><GradeName grade={row.grade} /></td>
       <td class="number">{row.score === null ? "by hand" : percent(row.score)}</td>

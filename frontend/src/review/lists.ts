@@ -47,12 +47,11 @@ export function createLists(core: Core) {
   const setQueue = (change: Partial<Queue>): void =>
     store.set({ queue: { ...store.now.queue, ...change } });
 
-  /** Not to come up: what is looked at, and what waits to be saved. */
+  /** Not to come up: what is looked at, what waits to be saved, and what was passed by. */
   const skipped = (): Set<string> => {
     const { picked, waiting, queue } = store.now;
     const waits = waiting.map(({ draft }) => draft.building);
-    const gone = queue.order === "nearest" ? queue.trail : []; // else one would go to and fro
-    return new Set([picked?.uid, ...waits, ...gone].filter((uid) => uid != null));
+    return new Set([picked?.uid, ...waits, ...queue.trail].filter((uid) => uid != null));
   };
 
   const coming = (): readonly Building[] =>
@@ -147,6 +146,18 @@ export function createLists(core: Core) {
     return gone;
   };
 
+  /** What comes once more was fetched; `again`: from the start, with those that were passed by. */
+  const afterMore = async (again: boolean): Promise<Building | undefined> => {
+    const { queue } = store.now;
+    if (again) {
+      if (queue.is === "failed") return undefined;
+      if (queue.trail.length > 0) say("From the start again, with those you passed by.");
+      setQueue({ trail: [], at: -1 });
+    } else if (queue.cursor === null) return undefined;
+    await refill(again);
+    return coming()[0];
+  };
+
   const next = async (): Promise<void> => {
     if (store.now.drawing) return;
     if (store.now.table) return nextRow(1);
@@ -159,8 +170,7 @@ export function createLists(core: Core) {
     const [first] = coming();
     if (first) return goOn(first);
     store.set({ opening: true }); // a second key press must not decide on the same building again
-    await refill(store.now.queue.cursor === null);
-    const [found] = coming();
+    const found = (await afterMore(false)) ?? (await afterMore(true));
     if (found) return goOn(found);
     store.set({ opening: false });
     if (store.now.queue.is === "failed") return;
@@ -191,6 +201,7 @@ export function createLists(core: Core) {
       if (!store.now.drawingFilter) return;
       stopFilter();
       filterQueue({ area });
+      say("Only what lies in the area comes up now.");
     });
   };
 

@@ -136,7 +136,8 @@ def test_cells_of_one_tile_follow_each_other_without_a_gap() -> None:
     assert order.cells(np.array([[190.0, 10.0]])) == order.cells(np.array([[-170.0, 10.0]]))
 
 
-def steps_m(town: Looks, turn: np.ndarray) -> np.ndarray:
+def steps_m(town: Looks, turn: order.Integers) -> order.Floats:
     """From each building to the next, in metres."""
     places = town.lonlat[np.argsort(turn)] * METRES_PER_DEGREE
-    return np.hypot(*np.diff(places, axis=0).T)
+    east, north = np.diff(places, axis=0).T
+    return np.asarray(np.hypot(east, north), np.float64)
