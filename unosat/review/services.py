@@ -80,7 +80,8 @@ def record_decision(actor: Actor, assessment_id: UUID, wanted: DecisionRequest) 
     drawn = _checked(wanted, row)
     try:
         with transaction.atomic():
-            if (earlier := _earlier(row, wanted)) is not None:
+            # On a building it is asked under the lock: once is enough.
+            if wanted.building is None and (earlier := _earlier(row, wanted)) is not None:
                 return earlier
             if wanted.kind == Kind.ADD:
                 building = _add(row, wanted, drawn, user_id)
