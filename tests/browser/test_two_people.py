@@ -28,7 +28,7 @@ def two(sign_in: SignIn) -> tuple[Page, Page, Building]:
 
 
 def test_a_decision_shows_in_the_other_browser_without_a_reload(
-    two: tuple[Page, Page, Building],
+    two: tuple[Page, Page, Building], photograph: Any
 ) -> None:
     mine, theirs, building = two
     pick(theirs, str(building.uid))
@@ -40,6 +40,15 @@ def test_a_decision_shows_in_the_other_browser_without_a_reload(
     theirs.wait_for_selector("[data-review=regraded][data-version='1']")
     expect(theirs.locator("[data-count=minor_damage]")).to_have_text("1")
     expect(theirs.get_by_text("Someone has just changed this building.")).to_be_visible()
+
+    # Each sees where the other looks, on the map and in words.
+    for page, other in ((mine, theirs), (theirs, mine)):
+        name = (other.text_content(".who span") or "").split(",")[0]
+        expect(page.locator(f"[data-peer='{name}']")).to_be_visible()
+        expect(page.locator(f"[data-peer-listed='{name}']")).to_contain_text("at this building")
+    photograph(theirs, "two-people")
+    mine.close()
+    expect(theirs.locator("[data-peer]")).to_have_count(0)
 
 
 def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_settles(
