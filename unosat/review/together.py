@@ -17,6 +17,8 @@ from unosat.review.api import router
 from unosat.review.following import Since
 from unosat.review.presence import Whereabouts
 
+__all__ = ["router"]
+
 Longitude = Annotated[float, Field(ge=-180, le=360)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 

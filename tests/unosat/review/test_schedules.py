@@ -125,6 +125,7 @@ def copied(one: Any, **facts: object) -> Any:
     return other
 
 
+@pytest.mark.timeout(1200)  # seconds; it is all waiting for the database where much else runs
 def test_no_schedule_of_two_analysts_overwrites_anybody(
     row: Assessment, caplog: pytest.LogCaptureFixture
 ) -> None:
