@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import PATIENCE_MS, SignIn
 from tests.browser.map_page import await_map, await_saved, click_on, pick
 from tests.unosat.makers import make_done_assessment, make_organisation, make_user
 from unosat.review.models import Building, Decision
@@ -45,10 +45,10 @@ def test_a_decision_shows_in_the_other_browser_without_a_reload(
     for page, other in ((mine, theirs), (theirs, mine)):
         name = (other.text_content(".who span") or "").split(",")[0]
         expect(page.locator(f"[data-peer='{name}']")).to_be_visible()
-        expect(page.locator(f"[data-peer-listed='{name}']")).to_contain_text("at this building")
+        expect(page.locator(f"[data-peer-listed='{name}']")).to_be_visible()
     photograph(theirs, "two-people")
     mine.close()
-    expect(theirs.locator("[data-peer]")).to_have_count(0)
+    expect(theirs.locator("[data-peer]")).to_have_count(0, timeout=PATIENCE_MS)
 
 
 def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_settles(
