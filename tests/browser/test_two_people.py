@@ -1,11 +1,12 @@
 """Two people review the same assessment: each sees the other, and nobody is overwritten."""
 
+import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import PATIENCE_MS, SignIn
 from tests.browser.map_page import await_map, await_saved, click_on, pick
 from tests.unosat.makers import make_done_assessment, make_organisation, make_user
 from unosat.review.models import Building, Decision
@@ -27,7 +28,7 @@ def two(sign_in: SignIn) -> tuple[Page, Page, Building]:
 
 
 def test_a_decision_shows_in_the_other_browser_without_a_reload(
-    two: tuple[Page, Page, Building],
+    two: tuple[Page, Page, Building], photograph: Any
 ) -> None:
     mine, theirs, building = two
     pick(theirs, str(building.uid))
@@ -40,12 +41,22 @@ def test_a_decision_shows_in_the_other_browser_without_a_reload(
     expect(theirs.locator("[data-count=minor_damage]")).to_have_text("1")
     expect(theirs.get_by_text("Someone has just changed this building.")).to_be_visible()
 
+    # Each sees where the other looks, on the map and in words.
+    for page, other in ((mine, theirs), (theirs, mine)):
+        name = (other.text_content(".who span") or "").split(",")[0]
+        expect(page.locator(f"[data-peer='{name}']")).to_be_visible()
+        expect(page.locator(f"[data-peer-listed='{name}']")).to_be_visible()
+    photograph(theirs, "two-people")
+    mine.close()
+    expect(theirs.locator("[data-peer]")).to_have_count(0, timeout=PATIENCE_MS)
+
 
 def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_settles(
     two: tuple[Page, Page, Building], photograph: Any
 ) -> None:
     mine, theirs, building = two
-    theirs.context.route("**/events", lambda route: route.abort())  # they hear of nothing
+    deaf = re.compile(r"/events$|/presence$|/decisions\?|/decisions$")
+    theirs.context.route(deaf, without_news)
     theirs.reload()
     await_map(theirs)
     pick(theirs, str(building.uid))
@@ -74,6 +85,14 @@ def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_sett
     theirs.wait_for_selector("[data-review=regraded][data-version='3']")
     building.refresh_from_db()
     assert (building.version, building.grade) == (3, "minor_damage")
+
+
+def without_news(route: Route) -> None:
+    """They hear of nothing, but what they decide is sent."""
+    if route.request.url.endswith("/decisions") and route.request.method == "POST":
+        route.continue_()
+    else:
+        route.abort()
 
 
 def _middle(building: Building) -> tuple[float, float]:

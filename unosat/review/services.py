@@ -67,7 +67,8 @@ def record_decision(actor: Actor, assessment_id: UUID, wanted: DecisionRequest) 
     act = Act(row, wanted, _checked(wanted, row), user_id)
     try:
         with transaction.atomic():
-            if (earlier := _earlier(row, wanted)) is not None:
+            # On a building it is asked under the lock: once is enough.
+            if wanted.building is None and (earlier := _earlier(row, wanted)) is not None:
                 return earlier
             if wanted.kind in ALONE_ON_THE_GROUND:
                 acts.one_at_a_time(row)

@@ -27,7 +27,7 @@ function Unsaved({ state, session }: { state: ReviewState; session: Session }) {
       data-waiting={waiting.length || undefined}
       title={state.trouble?.message}
     >
-      <span aria-hidden="true">{bad ? "⚠" : waiting.length ? "…" : "✓"}</span> {words(state)}
+      <span aria-hidden="true">{bad ? "⚠" : waiting.length || unsettled ? "…" : "✓"}</span> {words(state)}
       {state.trouble?.why === "signed_out" && waiting.length > 0 && (
         <a href={`/accounts/login/?next=${location.pathname}`} target="_blank" rel="noopener">
           Sign in
@@ -60,9 +60,11 @@ const WHY = {
   another: "somebody else is signed in on this browser",
 };
 
-function words({ waiting, trouble, waitingElsewhere, cannotKeep }: ReviewState): string {
+function words(state: ReviewState): string {
+  const { waiting, trouble, waitingElsewhere, cannotKeep, unsettled, refusals } = state;
   if (cannotKeep) return "Nothing can be kept in this browser";
   const elsewhere = waitingElsewhere ? `, ${waitingElsewhere} of other analyses` : "";
+  if (waiting.length === 0 && unsettled + refusals.length > 0) return "Not all saved:";
   if (waiting.length === 0) return elsewhere ? `Not saved yet: ${elsewhere.slice(2)}` : "All saved";
   return `${waiting.length} not saved yet${elsewhere} – ${trouble ? WHY[trouble.why] : "saving"}`;
 }
