@@ -19,7 +19,7 @@ export interface TeamState {
   busy: boolean;
 }
 
-const SOON_MS = 4000; // after a decision: at most so often for one who works quickly
+const SOON_MS = 2000; // after a decision: at most so often for one who works quickly
 const REFRESH_MS = 60_000; // for what happens by itself: a holder falls silent
 const RENEW_MS = 60_000; // of the server's 30 minutes
 
