@@ -67,6 +67,8 @@ def test_three_people_share_look_again_and_settle(sign_in: SignIn) -> None:
     for house in row.buildings.order_by("pk")[:2]:
         wanted = DecisionRequest(id=uuid4(), kind="accept", building=house.uid)
         review_services.record_decision(actor_for_user(ann), row.pk, wanted)
+    for _ in ("close", "open"):
+        first.click(".team-panel summary")
     expect(first.locator("[data-area='Drawn 1']")).to_contain_text(
         "2 of 3 reviewed", timeout=PATIENCE_MS
     )

@@ -5,7 +5,7 @@ export interface Hears {
   progress(assessment: Assessment): void;
   decision(change: { building: string; version: number }): void;
   reviewedArea(): void;
-  /** Areas changed hands, or a second look was answered. */
+  /** Areas changed hands. */
   team(): void;
   /** False while the line is down; true when it is back, with whatever was missed in between. */
   connected(is: boolean): void;
