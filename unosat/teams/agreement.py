@@ -24,6 +24,11 @@ ONE_ANSWER = (
     "so agreement cannot be told from chance."
 )
 
+ONE_SIDED = (
+    "Not told: one of the two gave one and the same answer each time. "
+    "Kappa is then 0, whatever the other said."
+)
+
 Pair = tuple[str, str]  # first answer, second answer
 
 
@@ -75,6 +80,8 @@ def kappa(pairs: Sequence[Pair]) -> Agreement:
     expected = float(table.sum(axis=1) @ table.sum(axis=0))
     if math.isclose(expected, 1.0):
         return Agreement(len(pairs), agree, why_not=ONE_ANSWER)
+    if len({one for one, _ in pairs}) == 1 or len({other for _, other in pairs}) == 1:
+        return Agreement(len(pairs), agree, why_not=ONE_SIDED)
     observed = agree / len(pairs)
     value = (observed - expected) / (1 - expected)
     if agree == len(pairs):

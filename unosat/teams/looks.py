@@ -24,7 +24,6 @@ from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
 from unosat.errors import NotFound
-from unosat.ops import events
 from unosat.review import services as review_services
 from unosat.review.errors import NotDone
 from unosat.review.models import Building, Decision
@@ -81,9 +80,7 @@ def set_plan(
     plan = choosing.plan_of(assessment_id)
     plan.share_percent, plan.control_percent = share_percent, control_percent
     plan.set_by_id = user_id
-    with transaction.atomic():
-        plan.save(update_fields=["share_percent", "control_percent", "set_by", "changed_at"])
-        _announce(assessment_id)
+    plan.save(update_fields=["share_percent", "control_percent", "set_by", "changed_at"])
     return plan
 
 
@@ -145,7 +142,6 @@ def answer(actor: Actor, look_id: UUID, said: str) -> SecondLook:
         else:
             _keep(look, said)
             needed = True
-        _announce(look.assessment_id)
     if not needed:  # after the commit, so that it is gone
         raise LookNotNeeded(f"look {look_id}")
     return look
@@ -220,7 +216,6 @@ def settle(actor: Actor, look_id: UUID, verdict: Verdict) -> Adjudication:
         made = Adjudication.objects.create(
             look=look, answer=verdict.answer, decision=verdict.id, user_id=user_id
         )
-        _announce(look.assessment_id)
     log.info("settled", extra={"look": str(look.pk)})
     return made
 
@@ -383,7 +378,3 @@ def _decision(look: SecondLook, verdict: Verdict) -> DecisionRequest:
         reason=said,
         **facts,
     )
-
-
-def _announce(assessment_id: UUID) -> None:
-    events.publish(assessment_selectors.topic(assessment_id), "team", {})

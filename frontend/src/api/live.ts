@@ -10,7 +10,7 @@ export interface Hears {
   presence(news: PeerNews): void;
   /** The server knows that it could not tell everything. */
   missed(): void;
-  /** Areas changed hands, or a second look was answered. */
+  /** Areas changed hands. */
   team(): void;
   /** False while the line is down; true when it is back, with whatever was missed in between. */
   connected(is: boolean): void;

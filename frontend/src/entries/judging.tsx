@@ -32,7 +32,9 @@ const judge = createJudging({
   wait: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
 });
 
-render(<JudgingPage judge={judge} settles={settles} answers={page.verdicts} />, element("judging"));
+const place = element("judging");
+place.replaceChildren(); // what the page says until its script has come
+render(<JudgingPage judge={judge} settles={settles} answers={page.verdicts} />, place);
 void judge.ask();
 
 setInterval(() => {

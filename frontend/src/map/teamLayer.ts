@@ -63,6 +63,8 @@ export function addTeamLayer(map: MapLibreMap): TeamLayer {
       "icon-anchor": "top-left",
       "icon-offset": [3, 3],
       "icon-padding": 0,
+      "icon-allow-overlap": true, // whose area it is must not depend on what lies under the words
+      "icon-ignore-placement": true,
       "symbol-sort-key": ["case", ["get", "mine"], 0, 1],
     },
   });

@@ -17,7 +17,12 @@ export function Teams({ session }: { session: Session }) {
   const mine = areas.find((one) => one.mine && one.state === "claimed");
   const told = !team ? "…" : areas.length ? `${finished} of ${areas.length} areas finished` : "no areas yet";
   return (
-    <details class="fold team-panel" data-areas={team ? areas.length : ""} data-mine={mine?.label ?? ""}>
+    <details
+      class="fold team-panel"
+      data-areas={team ? areas.length : ""}
+      data-mine={mine?.label ?? ""}
+      onToggle={({ currentTarget }) => session.teams.setOpen(currentTarget.open)}
+    >
       <summary>
         Team: {told}
         {mine && `, yours is ${mine.label}`}

@@ -19,7 +19,8 @@ export interface TeamState {
   busy: boolean;
 }
 
-const SOON_MS = 4000; // after a decision: at most so often for one who works quickly
+const SOON_MS = 2000; // after an area changed hands
+const LATER_MS = 10_000; // after a decision, if the panel is open: to count 200,000 buildings is work
 const REFRESH_MS = 60_000; // for what happens by itself: a holder falls silent
 const RENEW_MS = 60_000; // of the server's 30 minutes
 
@@ -29,6 +30,7 @@ export function createTeams({ page, store: review, say, fail }: Core) {
   const store = createStore<TeamState>({ team: null, trouble: "", busy: false });
   let sight: TeamSight | null = null;
   let soon: ReturnType<typeof setTimeout> | undefined;
+  let open = false;
   let active = false; // somebody did something since the last renewal
 
   const take = (team: api.Team): void => {
@@ -46,11 +48,11 @@ export function createTeams({ page, store: review, say, fail }: Core) {
     }
   };
 
-  const refreshSoon = (): void => {
+  const refreshIn = (milliseconds: number): void => {
     soon ??= setTimeout(() => {
       soon = undefined;
       void refresh();
-    }, SOON_MS);
+    }, milliseconds);
   };
 
   /** Do one thing at a time; the answer is the whole team as it then is. */
@@ -88,7 +90,12 @@ export function createTeams({ page, store: review, say, fail }: Core) {
   return {
     store,
     refresh,
-    refreshSoon,
+    refreshSoon: (): void => refreshIn(SOON_MS),
+    /** Opened, the panel shows what is true now; closed, it counts nothing. */
+    setOpen(is: boolean): void {
+      if (is && !open) void refresh();
+      open = is;
+    },
     /** The area that this person works on, as a filter for what comes next. */
     myArea: (): Polygon | null => mine()?.outline ?? null,
     see(theSight: TeamSight): void {
@@ -97,7 +104,7 @@ export function createTeams({ page, store: review, say, fail }: Core) {
       void refresh();
       review.watch((now, before) => {
         if (now.progress?.state === "done" && before.progress?.state !== "done") void refresh();
-        if (now.counts !== before.counts && store.now.team?.areas.length) refreshSoon();
+        if (now.counts !== before.counts && open) refreshIn(LATER_MS);
       });
       for (const sign of ["keydown", "pointerdown"]) addEventListener(sign, () => (active = true));
       setInterval(() => void renew(), RENEW_MS);

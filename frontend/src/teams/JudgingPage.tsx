@@ -171,8 +171,8 @@ function Pictures({ item, wide, bare }: PicturesProps) {
   const across = `${Math.round(item.side_m * (wide ? WIDER : 1))} m across`;
   return (
     <div class="pictures" data-pictures={item.before ? 2 : 1}>
-      {item.before && <Picture item={item} when="before" wide={wide} bare={bare} caption={`Before, ${across}`} />}
-      <Picture item={item} when="after" wide={wide} bare={bare} caption={`After, ${across}`} />
+      {item.before && <Picture key={`before ${wide}`} item={item} when="before" wide={wide} bare={bare} caption={`Before, ${across}`} />}
+      <Picture key={`after ${wide}`} item={item} when="after" wide={wide} bare={bare} caption={`After, ${across}`} />
     </div>
   );
 }
@@ -181,7 +181,10 @@ function Picture({ item, when, wide, bare, caption }: PicturesProps & { when: "a
   const [state, setState] = useState<"loading" | "there" | "failed">("loading");
   const [again, setAgain] = useState(0);
   const source = picture(item.id, when, wide);
-  useEffect(() => setState("loading"), [source, again]);
+  const tryAgain = (): void => {
+    setState("loading");
+    setAgain(again + 1);
+  };
   const rings = item.outline.map((ring) =>
     ring
       .map(([x, y]) => (wide ? [0.5 + (x - 0.5) / WIDER, 0.5 + (y - 0.5) / WIDER] : [x, y]))
@@ -192,7 +195,7 @@ function Picture({ item, when, wide, bare, caption }: PicturesProps & { when: "a
     <figure data-picture={state}>
       <div class="frame">
         <img
-          key={`${source} ${again}`}
+          key={again}
           src={source}
           alt={`The building and its surroundings, seen from above, ${when} the disaster`}
           onLoad={() => setState("there")}
@@ -212,7 +215,7 @@ function Picture({ item, when, wide, bare, caption }: PicturesProps & { when: "a
         {state === "failed" && (
           <p role="alert">
             The picture could not be loaded.{" "}
-            <button type="button" class="small" onClick={() => setAgain(again + 1)}>
+            <button type="button" class="small" onClick={tryAgain}>
               Try again
             </button>
           </p>

@@ -72,6 +72,13 @@ def test_without_pairs_or_with_one_answer_only_it_is_not_defined_and_says_so(
     assert found.why_not
 
 
+def test_a_reader_who_always_says_the_same_gives_no_kappa_of_nought_with_certainty() -> None:
+    found = kappa([("a", "b")] * 5 + [("b", "b")] * 20)
+
+    assert (found.kappa, found.agree) == (None, 20)
+    assert "one and the same answer" in found.why_not
+
+
 def test_an_answer_that_nobody_gave_has_no_kappa() -> None:
     assert kappa_of("z", pairs_of(TABLE)).kappa is None
 
