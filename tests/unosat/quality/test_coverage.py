@@ -49,7 +49,8 @@ class Population:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Outlines by model grade and truth, shape (5, 5)."""
-        found = np.floor(np.array(self.outlines)[:, None] * np.array(self.truth)).astype(int)
+        exact = np.array(self.outlines)[:, None] * np.array(self.truth)
+        found: NDArray[np.int64] = np.floor(exact).astype(np.int64)
         found[:, UNDAMAGED] += np.array(self.outlines) - found.sum(1)
         return found
 
