@@ -22,7 +22,7 @@ def row() -> Assessment:
     made = make_done_assessment(make_organisation(), houses=0)
     for number, grade in enumerate(["no_damage"] * 30 + ["major_damage"] * 8 + ["destroyed"] * 12):
         building = make_building(made, number % 12)
-        Footprint.objects.filter(pk=building.footprint_id).update(grade=grade)
+        Footprint.objects.filter(building=building).update(grade=grade)
         Building.objects.filter(pk=building.pk).update(grade=grade)
     return made
 
@@ -115,7 +115,7 @@ def press(page: Page, key: str) -> str:
 
 def lose_the_first_answer(page: Page) -> None:
     """The line is cut once; the answer is sent again."""
-    cut = []
+    cut: list[bool] = []
 
     def drop(route: Route) -> None:
         if cut:

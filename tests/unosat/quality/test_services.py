@@ -63,7 +63,7 @@ def actor(row: Assessment) -> Actor:
 
 
 def _call(building: Building, grade: str) -> None:
-    Footprint.objects.filter(pk=building.footprint_id).update(grade=grade)
+    Footprint.objects.filter(building=building).update(grade=grade)
     Building.objects.filter(pk=building.pk).update(grade=grade)
 
 
