@@ -24,6 +24,9 @@ from tests.unosat.makers import make_actor, make_done_assessment, make_organisat
 from unosat.accounts import services as account_services
 from unosat.assessments.models import Assessment
 from unosat.ops.models import Outbox
+from unosat.quality import services as quality_services
+from unosat.quality.models import Item, Sample
+from unosat.quality.services import SampleRequest
 from unosat.review.models import ReviewedArea
 from unosat.scenes import fetches, uploads
 from unosat.scenes.models import Fetch, Scene
@@ -70,6 +73,9 @@ BODIES: dict[str, dict[str, Any]] = {
         "centre": [33.5, 35.5],
         "bounds": [33, 35, 34, 36],
     },
+    "assessments/<uuidstr:assessment_id>/quality-samples": {"buildings": 60},
+    "quality-items/<uuidstr:thing_id>": {"answer": "destroyed"},
+    "quality-squares/<uuidstr:thing_id>": {"answer": "judged"},
 }
 
 
@@ -147,6 +153,7 @@ def victim() -> Victim:
     )
     about = {"event": str(row.scene.event_id), "phase": "after"}
     fetch = fetches.begin(admin, url="https://images.example/a.tif", metadata=about)
+    sample = quality_services.draw(make_actor(theirs), row.pk, SampleRequest(60))
     ids = {
         "event_id": str(row.scene.event_id),
         "scene_id": str(row.scene_id),
@@ -162,6 +169,8 @@ def victim() -> Victim:
         "control_id": str(control.pk),
         "look_id": str(look.pk),
         "when": "after",
+        "sample_id": str(sample.pk),
+        "thing_id": str(sample.items.all()[0].pk),
     }
     return Victim(ids, frozenset(ids.values()) - {"after"} | {row.scene.event.name, theirs.name})
 
@@ -278,6 +287,8 @@ def _everything() -> list[object]:
         list(Assessment.objects.order_by("pk").values()),
         list(TrainingRun.objects.order_by("pk").values()),
         list(ModelVersion.objects.order_by("pk").values()),
+        list(Sample.objects.order_by("pk").values()),
+        list(Item.objects.order_by("pk").values()),
         list(ReviewedArea.objects.order_by("pk").values("pk", "kept_aside")),
         list(TeamArea.objects.order_by("pk").values()),
         list(ControlBuilding.objects.order_by("pk").values()),

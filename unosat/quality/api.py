@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Schema, Status
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from unosat.accounts.actors import actor_of
@@ -94,6 +94,13 @@ class SquareAnswer(Schema):
     marks: Annotated[list[MarkIn], Field(max_length=500)] = []
 
 
+class PictureQuery(Schema):
+    """``wide`` shows more of the ground around a building."""
+
+    phase: Literal["after", "before"] = "after"
+    wide: bool = False
+
+
 class Measurement(Schema):
     """The newest finished sample as figures (null without one), and the one being judged."""
 
@@ -154,17 +161,15 @@ def withdraw_sample(request: HttpRequest, sample_id: UUID) -> Status[None]:
     return Status(204, None)
 
 
-@router.get("/quality-pictures/{uuid:thing_id}/{phase}.webp")
-def get_picture(
-    request: HttpRequest, thing_id: UUID, phase: Literal["after", "before"], *, wide: bool = False
-) -> HttpResponse:
+@router.get("/quality-pictures/{uuid:thing_id}.webp")
+def get_picture(request: HttpRequest, thing_id: UUID, query: Query[PictureQuery]) -> HttpResponse:
     """The ground around what is judged: ``after`` the event, or ``before`` it."""
     thing = selectors.judged_thing(actor_of(request), thing_id)
     row = thing.sample.assessment
-    scene = row.scene if phase == "after" else row.before_scene
+    scene = row.scene if query.phase == "after" else row.before_scene
     if scene is None:
-        raise NotFound(f"no image {phase}")
-    written = crops.picture(scene, selectors.view_of(thing, wide=wide))
+        raise NotFound(f"no image {query.phase}")
+    written = crops.picture(scene, selectors.view_of(thing, wide=query.wide))
     return HttpResponse(written, content_type="image/webp", headers={"Cache-Control": CACHE})
 
 

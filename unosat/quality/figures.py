@@ -138,7 +138,7 @@ def figures(
             _class(name, said, true, cells, ground, later) for name, said, true in CLASSES
         ),
         shown=said_damaged + _of(later, DAMAGED),
-        number=_plain(number) if _enough(seen, cells) else None,
+        number=_plain(number) if _enough(seen, cells, ground) else None,
         number_of=seen,
         missed=_plain(missed) if missed else None,
         bounds=_bounds(cells, ground, later),
@@ -168,7 +168,7 @@ def _class(
         name=name,
         precision=_plain(_divided(hits, size)) if size and _enough(judged, called) else None,
         precision_of=judged,
-        recall=_plain(recall) if _enough(seen, cells) else None,
+        recall=_plain(recall) if _enough(seen, cells, ground) else None,
         recall_of=seen,
     )
 
@@ -232,9 +232,10 @@ def _seen(cells: Iterable[Cell], ground: Iterable[Ground], true: frozenset[str])
     return judged + sum(_of(square, true) for stratum in ground for square in stratum.seen)
 
 
-def _enough(count: int, cells: Sequence[Cell]) -> bool:
+def _enough(count: int, cells: Sequence[Cell], ground: Sequence[Ground] = ()) -> bool:
     """Whether an interval is worth giving: enough was seen, or there is nothing more to see."""
     everything = bool(cells) and all(cell.judged == cell.size for cell in cells)
+    everything = everything and all(len(stratum.seen) == stratum.size for stratum in ground)
     return count >= FEWEST or (everything and count > 0)
 
 

@@ -1,5 +1,6 @@
 """Pages of measurements, and the dashboard of an event: parse, ask, show."""
 
+import math
 from typing import Any
 from uuid import UUID
 
@@ -195,7 +196,7 @@ def _expected(actor: Actor, assessment_id: UUID, wanted: dict[str, Any]) -> dict
                 "grade": s.name if s.name in words.GLYPHS else "",
                 "size": s.size,
                 "sampled": s.sampled,
-                "half": -int(-100 * told[s.name]),
+                "half": math.ceil(100 * told[s.name]),
             }
             for s in strata
         ],

@@ -1,9 +1,12 @@
 """What the figures come to, in sentences: what is known, never that all is well. No Django."""
 
+import math
 from dataclasses import dataclass
 
 from detection.grades import Grade
 from unosat.quality.figures import Class, Figures, Interval
+
+TINY = 1e-9  # below it a number is its neighbour, and not rounded away from it
 
 NAMES = {
     Grade.NO_DAMAGE.value: "No damage",
@@ -86,7 +89,7 @@ def missed(of: Figures) -> str:
 
 def percent(of: Interval) -> str:
     """A share with its interval, in whole percent rounded outwards."""
-    low, high = int(of.low * 100 + 1e-9), -int(-of.high * 100 + 1e-9)
+    low, high = math.floor(of.low * 100 + TINY), math.ceil(of.high * 100 - TINY)
     return f"{of.estimate * 100:.0f} % ({low} to {high} %)"
 
 
@@ -125,10 +128,13 @@ def _number(after: Figures) -> str:
         verdict_ = "more than that"
     else:
         verdict_ = "which is within that"
-    return (
+    said = (
         f"There are between {low:,} and {high:,} damaged buildings{where}; "
         f"the map shows {after.shown:,}, {verdict_}."
     )
+    if after.number.high - after.number.low > 2 * after.number.estimate:
+        said += " That is too wide to plan by: judge a larger sample."
+    return said
 
 
 def _cell(of: Interval | None, seen: int) -> str:
@@ -142,4 +148,4 @@ def _about(number: float) -> int:
 
 def _rounded(of: Interval) -> tuple[int, int]:
     """Ends in whole buildings, rounded outwards."""
-    return int(of.low + 1e-9), -int(-of.high + 1e-9)
+    return math.floor(of.low + TINY), math.ceil(of.high - TINY)

@@ -26,4 +26,4 @@ export const judgeSquare = (
 ): Promise<void> => put(`/quality-squares/${id}`, { answer, marks });
 
 export const picture = (thing: Thing, phase: "after" | "before", wide: boolean): string =>
-  `/api/v1/quality-pictures/${thing.id}/${phase}.webp${wide ? "?wide=true" : ""}`;
+  `/api/v1/quality-pictures/${thing.id}.webp?phase=${phase}&wide=${wide}`;

@@ -1315,7 +1315,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/quality-pictures/{thing_id}/{phase}.webp": {
+    "/api/v1/quality-pictures/{thing_id}.webp": {
         parameters: {
             query?: never;
             header?: never;
@@ -3237,6 +3237,23 @@ export interface components {
              */
             marks: components["schemas"]["MarkIn"][];
         };
+        /**
+         * PictureQuery
+         * @description ``wide`` shows more of the ground around a building.
+         */
+        PictureQuery: {
+            /**
+             * Phase
+             * @default after
+             * @enum {string}
+             */
+            phase: "after" | "before";
+            /**
+             * Wide
+             * @default false
+             */
+            wide: boolean;
+        };
     };
     responses: never;
     parameters: never;
@@ -5042,12 +5059,12 @@ export interface operations {
     unosat_quality_api_get_picture: {
         parameters: {
             query?: {
+                phase?: "after" | "before";
                 wide?: boolean;
             };
             header?: never;
             path: {
                 thing_id: string;
-                phase: "after" | "before";
             };
             cookie?: never;
         };

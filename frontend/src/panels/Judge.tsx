@@ -43,7 +43,7 @@ export function Judge({ judge, page }: { judge: Judging; page: JudgePage }) {
         {unsaved > 0 && ` ${unsaved} not saved yet.`}
       </p>
       {trouble && <p class="notice bad" role="alert">{trouble}</p>}
-      <p class="quiet" role="status" aria-live="polite">{said}</p>
+      <p class="quiet said" role="status" aria-live="polite">{said}</p>
       {finished ? (
         <div class="empty" data-finished>
           <h2>Everything is judged</h2>

@@ -75,12 +75,15 @@ describe("judging a sample", () => {
     expect(answers.get("a")).toBe("no_building");
   });
 
-  it("marks what was missed inside a square only", async () => {
-    const { server, answers, marks } = world([thing("s", "square")]);
+  it("marks what was missed inside a square only, and not what has an outline", async () => {
+    const square = { ...thing("s", "square"), rings: [[[0.6, 0.6], [0.9, 0.6], [0.9, 0.9]]] };
+    const { server, answers, marks } = world([square as Thing]);
     const judge = createJudge(server, 1);
     await judge.more();
     judge.mark("destroyed");
     judge.move(0.05, 0.5);
+    judge.mark("destroyed");
+    judge.move(0.8, 0.7);
     judge.mark("destroyed");
     judge.move(0.2, 0.8);
     judge.mark("minor_damage");

@@ -158,6 +158,10 @@ export function createJudge(server: Server, wait = AGAIN_MS): Judge {
         store.set({ said: "That is outside of the square: only buildings with their middle in it count." });
         return;
       }
+      if (thing.rings.some((ring) => holds(ring, x, y))) {
+        store.set({ said: "There is an outline there already: mark only buildings without one." });
+        return;
+      }
       const marks = [...store.now.marks, { x, y, grade }];
       store.set({ marks, said: `${marks.length} marked.` });
     },
@@ -186,4 +190,14 @@ export function createJudge(server: Server, wait = AGAIN_MS): Judge {
       });
     },
   };
+}
+
+/** Whether a ring encloses a place: a line to the right crosses it an odd number of times. */
+function holds(ring: readonly (readonly number[])[], x: number, y: number): boolean {
+  let inside = false;
+  ring.forEach(([x1 = 0, y1 = 0], at) => {
+    const [x2 = 0, y2 = 0] = ring[(at + 1) % ring.length] ?? [];
+    if (y1 > y !== y2 > y && x < ((x2 - x1) * (y - y1)) / (y2 - y1) + x1) inside = !inside;
+  });
+  return inside;
 }

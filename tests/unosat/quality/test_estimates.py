@@ -39,16 +39,16 @@ def test_what_was_judged_whole_is_known_exactly(found: int) -> None:
 def test_none_found_and_all_found_still_leave_doubt() -> None:
     none, every = estimates.share(0, 30, 5000), estimates.share(30, 30, 5000)
 
-    assert (none.estimate, none.low) == (0, 0)
+    assert [none.estimate, none.low] == [0, 0]
     assert 0.10 < none.high < 0.13  # z squared / (n + z squared) = 0.1135
-    assert (every.estimate, every.high) == (1, 1)
+    assert [every.estimate, every.high] == [1, 1]
     assert every.low == pytest.approx(1 - none.high)
 
 
 def test_where_none_was_judged_nothing_is_known() -> None:
     share = estimates.share(0, 0, 50, otherwise=1.0)
 
-    assert (share.estimate, share.low, share.high) == (1, 0, 1)
+    assert [share.estimate, share.low, share.high] == [1, 0, 1]
 
 
 def test_a_number_is_the_sum_over_strata_and_its_ends_those_of_mover() -> None:
@@ -63,7 +63,7 @@ def test_a_number_is_the_sum_over_strata_and_its_ends_those_of_mover() -> None:
 def test_no_stratum_is_none() -> None:
     number = estimates.total(estimates.share([], [], []), [])
 
-    assert (number.estimate, number.low, number.high) == (0, 0, 0)
+    assert [number.estimate, number.low, number.high] == [0, 0, 0]
 
 
 def test_squares_stand_for_all_of_their_stratum() -> None:
@@ -78,7 +78,7 @@ def test_squares_stand_for_all_of_their_stratum() -> None:
 def test_empty_squares_do_not_prove_that_nothing_was_missed() -> None:
     number = estimates.in_squares([0.0], [0.0], [20], [1000])
 
-    assert (number.estimate, number.low) == (0, 0)
+    assert [number.estimate, number.low] == [0, 0]
     # Poisson with none seen: under 3.7 in what was looked at, times 1000 / 20; the middle of the
     # two usual conventions is a little less
     assert 100 < number.high < 185

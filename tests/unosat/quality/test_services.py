@@ -63,7 +63,7 @@ def actor(row: Assessment) -> Actor:
 
 
 def _call(building: Building, grade: str) -> None:
-    Footprint.objects.filter(pk=building.footprint_id).update(grade=grade)
+    Footprint.objects.filter(building=building).update(grade=grade)
     Building.objects.filter(pk=building.pk).update(grade=grade)
 
 
@@ -348,9 +348,11 @@ def test_the_api_shows_nothing_of_what_the_model_said(row: Assessment) -> None:
     thing = offer["things"][0]
     (ring,) = thing["rings"]
     assert all(0 < part < 1 for corner in ring for part in corner)
-    picture = client.get(f"/api/v1/quality-pictures/{thing['id']}/after.webp")
+    picture = client.get(f"/api/v1/quality-pictures/{thing['id']}.webp")
     assert (picture.status_code, picture["Content-Type"]) == (200, "image/webp")
-    assert client.get(f"/api/v1/quality-pictures/{thing['id']}/before.webp").status_code == 404
+    assert (
+        client.get(f"/api/v1/quality-pictures/{thing['id']}.webp?phase=before").status_code == 404
+    )
     put = client.put(
         f"/api/v1/quality-items/{thing['id']}",
         {"answer": "destroyed"},
