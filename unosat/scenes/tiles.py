@@ -26,7 +26,9 @@ TILE_PX = 256
 DEEPEST_ZOOM = 24
 EQUATOR_PIXEL_M = 156_543.034  # of a tile of zoom 0
 WEBP_QUALITY = 85
-HEADER_BYTES = 256 * 1024  # fetched for each tile from a bucket; that of some 10,000 blocks
+BLOCK_PX = 512  # side of a block of a clean COG
+HEADER_BYTES = 64 * 1024  # fetched for each tile from a bucket: all but the tables of blocks
+BYTES_PER_BLOCK = 48  # of tables at most: place and size, of image and mask, at all levels
 # A scene's pixels never change; its owner may, so only the browser keeps them, and not for long.
 CACHE = "private, max-age=3600"
 
@@ -75,7 +77,10 @@ def render(scene: Scene, z: int, x: int, y: int) -> bytes:
     shown = scene.stretch or {"bands": [1, 2, 3], "low": [0.0] * 3, "high": [255.0] * 3}
     wanted = sorted(set(shown["bands"]))
     try:
-        with store.reading(HEADER_BYTES), Reader(str(store.raster(scene.cog_key))) as reader:
+        with (
+            store.reading(_header_bytes(scene)),
+            Reader(str(store.raster(scene.cog_key))) as reader,
+        ):
             image = reader.tile(
                 x, y, z, tilesize=TILE_PX, indexes=wanted, resampling_method="bilinear"
             )
@@ -87,6 +92,12 @@ def render(scene: Scene, z: int, x: int, y: int) -> bytes:
         return _nothing()
     stretch = Stretch(tuple(shown["low"]), tuple(shown["high"]))
     return _webp(stretch.apply(pixels, valid), valid)
+
+
+def _header_bytes(scene: Scene) -> int:
+    """With all tables of blocks: what GDAL cannot fetch of them later it would show as empty."""
+    blocks = math.ceil(scene.width / BLOCK_PX) * math.ceil(scene.height / BLOCK_PX)
+    return HEADER_BYTES + BYTES_PER_BLOCK * blocks
 
 
 def _webp(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> bytes:
