@@ -38,12 +38,12 @@ def commits_last(transactional_db: None) -> Iterator[None]:  # noqa: ARG001 (a d
     with connection.cursor() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
     connection.close()
-    connection.close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]
     yield
     with connection.cursor() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" RESET synchronous_commit')
     connection.close()
-    connection.close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("commits_last")

@@ -78,7 +78,7 @@ def render(scene: Scene, z: int, x: int, y: int) -> bytes:
     wanted = sorted(set(shown["bands"]))
     try:
         with (
-            store.reading(_header_bytes(scene)),
+            store.reading(header_bytes(scene)),
             Reader(str(store.raster(scene.cog_key))) as reader,
         ):
             image = reader.tile(
@@ -94,7 +94,7 @@ def render(scene: Scene, z: int, x: int, y: int) -> bytes:
     return _webp(stretch.apply(pixels, valid), valid)
 
 
-def _header_bytes(scene: Scene) -> int:
+def header_bytes(scene: Scene) -> int:
     """With all tables of blocks: what GDAL cannot fetch of them later it would show as empty."""
     blocks = math.ceil(scene.width / BLOCK_PX) * math.ceil(scene.height / BLOCK_PX)
     return HEADER_BYTES + BYTES_PER_BLOCK * blocks
