@@ -132,7 +132,7 @@ def test_a_map_tile_fetches_every_table_of_blocks_at_once(tmp_path: Path) -> Non
     first_block = min(at for _, offsets in directories(tmp_path / "clean.tif") for at in offsets)
 
     fetched = tiles.header_bytes(Scene(width=SIDE, height=SIDE))
-    assert first_block <= fetched < 2 * first_block
+    assert first_block <= fetched < 3 * first_block  # a BigTIFF has tables twice as large
 
 
 def test_each_block_stands_between_its_length_and_its_end_as_the_file_says(
