@@ -45,6 +45,11 @@ class Servers:
         postgres.stop(self.database)
         self.database = postgres.start(CLUSTER)
 
+    def kill_database(self) -> None:
+        """Kill -9 of all PostgreSQL's processes at once, then start it: it recovers by its log."""
+        processes.kill_session(self.database)
+        self.database = postgres.start(CLUSTER)
+
 
 @contextlib.contextmanager
 def running() -> Iterator[Servers]:

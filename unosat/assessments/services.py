@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from detection import outputs
@@ -190,6 +191,7 @@ def store_plan(
             Shard(assessment=row, index=shard.index, spec=asdict(shard), tiles_total=tiles)
             for shard, tiles in shards
         )
+        row.shards.update(created_at=Now())  # not this machine's clock
         wake_workers(len(rows))
         announce(row.pk)
     log.info("assessment planned", extra={"assessment": str(row.pk), "shards": len(shards)})
@@ -327,7 +329,7 @@ def sweep_shards() -> None:
     wanted = Shard.objects.filter(assessment__state=State.RUNNING)
     for shard in leases.expired(Shard).filter(pk__in=wanted.values("pk")).defer("result"):
         _take_back(shard)
-    overdue = timezone.now() - sweeper.MESSAGE_OVERDUE
+    overdue = Now() - sweeper.MESSAGE_OVERDUE
     waiting = wanted.filter(state=leases.WAITING, created_at__lt=overdue)
     if waiting.exists() and sweeper.messages_lost(DETECT_QUEUE):
         with transaction.atomic():

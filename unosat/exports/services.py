@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 from uuid import UUID
@@ -16,6 +17,8 @@ from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
 from unosat.exports import ground, lineage
 from unosat.exports.errors import NothingToExport
+from unosat.ops.errors import DiskFull
+from unosat.ops.fulldisk import was_full
 from unosat.quality import selectors as quality_selectors
 from unosat.review.models import Building, ReviewedArea
 from unosat.review.selectors import feature
@@ -49,6 +52,7 @@ def write_geojson(actor: Actor, assessment_id: UUID, choice: Choice) -> IO[bytes
     Raises:
         NotFound: the assessment is not the organisation's.
         NothingToExport: it has no result.
+        DiskFull: there is no room to make the file.
     """
     row = assessment_selectors.assessment(actor, assessment_id)
     if row.state != Assessment.State.DONE:
@@ -61,10 +65,13 @@ def write_geojson(actor: Actor, assessment_id: UUID, choice: Choice) -> IO[bytes
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             measured = quality_selectors.for_export(actor, assessment_id)
             _write(file, row, choice, {"quality": measured})
-    except BaseException:
-        file.close()
+        file.seek(0)  # writes what is still in memory
+    except BaseException as error:
+        with suppress(OSError):
+            file.close()
+        if was_full(error):
+            raise DiskFull("export") from error
         raise
-    file.seek(0)
     return file
 
 

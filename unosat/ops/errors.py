@@ -50,3 +50,14 @@ class StoreAway(RefusedError):
     user_message = "The storage of images does not answer at the moment. Try again in a minute."
     status = 503
     retry_after_seconds = 30
+
+
+class DiskFull(RefusedError):
+    """The disk that files are written to is."""
+
+    code = "storage_full"
+    user_message = (
+        "The server's disk is full. Nothing that was there is lost. "
+        "Ask the administrator to make room, then start this again."
+    )
+    status = 507

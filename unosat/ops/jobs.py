@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from unosat import logs
-from unosat.ops import leases, outbox, store, sweeper
+from unosat.ops import leases, outbox, stopping, store, sweeper
 from unosat.ops.heartbeat import Heartbeat
 from unosat.ops.leases import Lease
 from unosat.ops.models import Job
@@ -83,6 +83,7 @@ def enqueue(kind: str, subject_id: UUID, organisation_id: UUID | None = None) ->
             job = Job.objects.create(
                 kind=kind, subject_id=subject_id, organisation_id=organisation_id
             )
+            Job.objects.filter(pk=job.pk).update(created_at=Now())  # not this machine's clock
     except IntegrityError:
         return Job.objects.get(kind=kind, subject_id=subject_id)
     post(job)
@@ -134,7 +135,7 @@ def run(
     _tell(kind, subject_id, lease)
     try:
         with Heartbeat(lease, facts):
-            store.patiently(partial(work, lease))
+            store.patiently(partial(work, lease), _go_on)
         leases.finish(lease)
     except DATABASE_AWAY:
         raise  # the lease runs out, and another attempt follows
@@ -147,6 +148,12 @@ def run(
     except Exception as error:
         fail(lease, *UNEXPECTED, repr(error))
         raise  # at the border of the process: the job must not hang, nor the bug be hidden
+
+
+def _go_on() -> None:
+    """Asked while work waits for the store."""
+    if stopping.requested():
+        raise PutDownError("told to stop while it waited")
 
 
 def _tell(kind: str, subject_id: UUID, lease: Lease) -> None:
@@ -179,7 +186,7 @@ def sweep() -> None:
             elif leases.expired(Job).select_for_update().filter(pk=job.pk).exists():
                 Job.objects.filter(pk=job.pk).update(interruptions=leases.MAX_INTERRUPTIONS)
                 fail(Lease(Job, job.pk, job.attempt), *INTERRUPTED, why="lease expired")
-    overdue = timezone.now() - sweeper.MESSAGE_OVERDUE
+    overdue = Now() - sweeper.MESSAGE_OVERDUE
     waiting = Job.objects.filter(state=leases.WAITING, created_at__lt=overdue)
     for queue in {KINDS[kind].queue for kind in waiting.values_list("kind", flat=True).distinct()}:
         if sweeper.messages_lost(queue):

@@ -8,7 +8,7 @@ import logging
 from functools import partial
 
 from django.db import DatabaseError, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
 from unosat.celery import app
@@ -61,5 +61,5 @@ def _send(limit: int) -> int:
             log.warning("broker is away", extra={"task": row.task, "why": str(error)})
             break
         sent.append(row.pk)
-    Outbox.objects.filter(pk__in=sent).update(sent_at=timezone.now())
+    Outbox.objects.filter(pk__in=sent).update(sent_at=Now())
     return len(sent)

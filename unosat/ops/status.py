@@ -7,6 +7,7 @@ from uuid import UUID
 
 import redis
 from django.db.models import Max, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from unosat.assessments.models import Assessment, Shard
@@ -177,7 +178,7 @@ def _loaded() -> dict[str, list[str]]:
     """The models that each process looked with lately, the last first: it keeps a few."""
     recent = Shard.objects.filter(
         Q(state="running", tiles_done__gt=0) | Q(state="done"),
-        heartbeat_at__gt=timezone.now() - LOADED_WITHIN,
+        heartbeat_at__gt=Now() - LOADED_WITHIN,
     )
     uses = recent.values_list(
         "worker", "assessment__model_version__name", "assessment__model_version__version"

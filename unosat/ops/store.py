@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,8 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, storages
 
 from detection.errors import ImageAway
-from unosat.ops.errors import StoreAway
+from unosat.ops.errors import DiskFull, StoreAway
+from unosat.ops.fulldisk import was_full
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -29,6 +31,7 @@ Result = TypeVar("Result")
 AWAY = (StoreAway, ImageAway)
 PAUSE_SECONDS = 1.0  # between two questions whether the store is back; doubled up to the longest
 LONGEST_PAUSE_SECONDS = 15.0
+FULL_SECONDS = 3600.0  # that work waits for room on a full disk
 MOST_FAULTS = 6  # of a store that answers: then it is not the network
 HEADER_BYTES = 4 * 1024**2  # of a clean COG with 100,000 blocks, its mask and overviews
 REMAINS_SECONDS = 24 * 3600.0  # longer than any work; what a killed process left is older
@@ -236,7 +239,7 @@ def answers() -> bool:
 
 
 def patiently(work: Callable[[], Result], ask: Callable[[], None] = lambda: None) -> Result:
-    """Do ``work``; if the store goes away meanwhile, wait until it is back and do it again.
+    """Do ``work``; wait and do it again if the store goes away meanwhile, or the disk is full.
 
     Args:
         work: may be done twice.
@@ -244,8 +247,9 @@ def patiently(work: Callable[[], Result], ask: Callable[[], None] = lambda: None
 
     Raises:
         StoreAway, ImageAway: the store answers, yet the work failed ``MOST_FAULTS`` times.
+        DiskFull: nobody made room for ``FULL_SECONDS``.
     """
-    faults = 0
+    faults, room = 0, _Room()
     while True:
         try:
             return work()
@@ -254,12 +258,37 @@ def patiently(work: Callable[[], Result], ask: Callable[[], None] = lambda: None
             faults += answers()
             if faults >= MOST_FAULTS:
                 raise
+        except Exception as error:
+            if not was_full(error):
+                raise
+            room.wait(error, ask)
+            continue
         pause = PAUSE_SECONDS * 2**faults
         _wait(pause, ask)
         while not answers():
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             _wait(pause, ask)
         log.info("the store answers: the work begins again")
+
+
+@dataclass
+class _Room:
+    """How long work has waited for room on a full disk."""
+
+    since: float = field(default_factory=time.monotonic)
+    pause: float = PAUSE_SECONDS
+
+    def wait(self, error: Exception, ask: Callable[[], None]) -> None:
+        """Wait a little, longer each time.
+
+        Raises:
+            DiskFull: it has been long enough.
+        """
+        log.warning("disk full: the work waits for room", extra={"why": str(error)})
+        if time.monotonic() - self.since > FULL_SECONDS:
+            raise DiskFull(str(error)) from error
+        _wait(self.pause, ask)
+        self.pause = min(2 * self.pause, LONGEST_PAUSE_SECONDS)
 
 
 def _wait(seconds: float, ask: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import redis
 from django.conf import settings
-from django.utils import timezone
+from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from unosat.ops.models import Outbox
@@ -24,7 +24,7 @@ def sweep() -> None:
     """Look after every leased row once. Several sweeps may run at once."""
     for path in SWEEPS:
         import_string(path)()
-    Outbox.objects.filter(sent_at__lt=timezone.now() - KEEP_SENT).delete()
+    Outbox.objects.filter(sent_at__lt=Now() - KEEP_SENT).delete()
 
 
 def messages_lost(queue: str) -> bool:

@@ -135,7 +135,7 @@ def convert(source: Path, target: Path, stated: str = "") -> SceneFacts:
         with _open_source(source, header, bands) as opened:
             samples = _copy_pixels(opened, unfinished, _described(opened, stated))
             with overviews_of(unfinished, WRITTEN) as overviews:
-                lay_out([unfinished, *overviews], target)
+                _lay_out([unfinished, *overviews], target)
             return _facts(opened, target, samples)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -232,6 +232,13 @@ def _windows(width: int, height: int) -> Iterator[Window]:
     for row in range(0, height, BLOCK_PX):
         for column in range(0, width, WINDOW_PX):
             yield Window(column, row, min(WINDOW_PX, width - column), min(BLOCK_PX, height - row))
+
+
+def _lay_out(levels: list[Path], target: Path) -> None:
+    try:
+        lay_out(levels, target)
+    except ImageRefused as error:  # of a file of ours, not of the upload
+        raise OSError(f"what was written is damaged: {error}") from error
 
 
 def _facts(source: _Source, target: Path, samples: _Samples) -> SceneFacts:

@@ -1,13 +1,12 @@
 """The disk that uploads arrive on: whether it has room, and what to do when it has none."""
 
-import errno
 import os
 from io import FileIO
 from pathlib import Path
 
 from django.conf import settings
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+from unosat.ops.fulldisk import FULL
 
 
 def has_room(folder: Path, more_bytes: int) -> bool:
@@ -28,9 +27,3 @@ def write(file: FileIO, data: bytes) -> int:
                 raise
             break
     return done
-
-
-def was_full(error: Exception) -> bool:
-    """Whether an error, of ours or in the words of another program, says so."""
-    number = error.errno if isinstance(error, OSError) else None
-    return number in FULL or any(os.strerror(full) in str(error) for full in FULL)

@@ -6,7 +6,9 @@ killed worker or a second attempt costs what was not yet counted, and nothing is
 """
 
 import contextlib
+import errno
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,7 +20,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import F
+from django.db.models.functions import Now
 
 from unosat.accounts.actors import Actor
 from unosat.accounts.models import Organisation
@@ -34,6 +37,7 @@ from unosat.scenes.errors import (
     SourceChanges,
     SourceTooSlow,
     SourceUnreachable,
+    StorageFull,
     TooManyFetches,
     UploadBusy,
     UploadComplete,
@@ -143,7 +147,7 @@ def fetch_failed(fetch_id: UUID, code: str, message: str) -> None:
 
 def forget_old() -> int:
     """Cancel what failed and was not tried again, for its link may be secret; returns how many."""
-    old = Fetch.objects.filter(state=State.FAILED, created_at__lt=timezone.now() - KEEP)
+    old = Fetch.objects.filter(state=State.FAILED, created_at__lt=Now() - KEEP)
     for fetch in old:
         Fetch.objects.filter(pk=fetch.pk, state=State.FAILED).update(
             state=State.CANCELLED, failure_code="", failure_message=""
@@ -160,7 +164,7 @@ def work(fetch_id: UUID, lease: Lease) -> None:
         UploadTooLarge: it is larger than this installation takes.
     """
     begun = Fetch.objects.filter(pk=fetch_id, state__in=UNDER_WAY)
-    begun.filter(begun_at=None).update(begun_at=timezone.now())
+    begun.filter(begun_at=None).update(begun_at=Now())
     if begun.update(state=State.FETCHING):
         _Errand.of(fetch_id, lease).run()
 
@@ -222,11 +226,11 @@ class _Errand:
 
     @classmethod
     def of(cls, fetch_id: UUID, lease: Lease) -> "_Errand":
-        fetch = Fetch.objects.select_related("upload").get(pk=fetch_id)
+        known = Fetch.objects.select_related("upload").annotate(gone=Now() - F("begun_at"))
+        fetch = known.get(pk=fetch_id)
         fetcher = fetching.fetcher()
         now = time.monotonic()
-        gone = timezone.now() - (fetch.begun_at or timezone.now())
-        left = timedelta(seconds=fetcher.limits.whole_seconds) - gone
+        left = timedelta(seconds=fetcher.limits.whole_seconds) - (fetch.gone or timedelta())
         upload = fetch.upload
         if upload is not None and upload.state == Upload.State.EXPIRED:
             upload = None
@@ -250,6 +254,8 @@ class _Errand:
                     self._ask()
                 except (Interrupted, UploadBusy, WrongOffset) as error:
                     self._note_interruption(error)
+                except StorageFull as error:  # the job waits for room, and goes on from here
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 if self._is_whole():
                     break
                 if self._mark() != before:

@@ -2,14 +2,19 @@
 
 import uuid
 from datetime import timedelta
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.contrib.gis.db import models
+from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.utils import timezone
 
 from unosat.accounts.models import ApiKey, Organisation
+from unosat.ops import store
 
 WGS84 = 4326
 KEEP = timedelta(days=7)  # an unfinished upload since its last byte; a file nobody could check
@@ -255,3 +260,10 @@ NOT_THE_FILES_FAULT = Q(
     state=Scene.State.REFUSED,
     refusal_code__in=["storage_full", "unexpected", "interrupted_too_often"],
 )
+
+
+@receiver(post_delete, sender=Scene)
+def _remove_image(instance: Scene, **_: object) -> None:
+    """However a scene was deleted, its clean COG goes with it, once that is committed."""
+    if instance.cog_key:
+        transaction.on_commit(partial(store.remove, instance.cog_key), robust=True)

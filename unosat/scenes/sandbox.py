@@ -27,6 +27,7 @@ REFUSED = 1
 BY_SIGNAL = 128  # bubblewrap's answer is that much more than the signal that ended the converter
 ANSWER_BYTES = 1024**2  # what the converter says is read so far
 COMPLAINT_BYTES = 2000
+WRITE_FAILED = b"_tiff"  # libtiff's words on what GDAL then tells nobody: a write went wrong
 WORK_PREFIX = "converting-"  # of a folder beside the target, for the time of one conversion
 
 
@@ -65,7 +66,9 @@ def _run(source: Path, made: Path, band_order: str) -> SceneFacts:
         ["-m", "unosat.scenes.convert"], source, made, *([band_order] if band_order else [])
     )
     calls = {"CONVERTER_FEW_CALLS": "1"} if walls.FEW_CALLS in standing.layers else {}
-    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaint:
+    # what it complains of is kept in memory, for the disk may be what is full
+    memory = os.memfd_create("complaint")
+    with tempfile.TemporaryFile() as answer, os.fdopen(memory, "w+b") as complaint:
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter and module; no shell
                 command,
@@ -80,8 +83,19 @@ def _run(source: Path, made: Path, band_order: str) -> SceneFacts:
         except subprocess.TimeoutExpired as error:
             raise TooExpensive("wall clock") from error
         said, complained = _start(answer), _end(complaint)
+        unwritten = _first_failed_write(complaint)
     log.info("converter ended by %s, %s", done.returncode, complained.strip().rpartition("\n")[2])
+    if (
+        unwritten
+    ):  # then whatever else was said may be a consequence, and what was made is not whole
+        raise ConverterFailed(unwritten)
     return _understand(done.returncode, said, complained)
+
+
+def _first_failed_write(complaint: BinaryIO) -> str:
+    complaint.seek(0)
+    found = (line for line in complaint if line.startswith(WRITE_FAILED))
+    return next(found, b"")[:COMPLAINT_BYTES].decode(errors="replace")
 
 
 def _start(file: BinaryIO) -> str:

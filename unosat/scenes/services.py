@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import shapely
+from django.conf import settings
 from django.contrib.gis.geos import GEOSGeometry, Polygon
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -17,6 +18,7 @@ from detection.errors import BadArea
 from detection.raster import hash_file
 from unosat.accounts.actors import Actor
 from unosat.ops import jobs, leases, store
+from unosat.ops.fulldisk import was_full
 from unosat.ops.leases import Lease
 from unosat.scenes import disk, quota, sandbox, selectors
 from unosat.scenes.errors import EventNameTaken, StorageFull
@@ -26,6 +28,8 @@ from unosat.scenes.requests import SceneRequest
 from unosat.scenes.tiffcheck import check_tiff
 
 log = logging.getLogger(__name__)
+
+LEAST_ROOM_BYTES = 1024**2  # with less, whatever went wrong, the disk is full
 State = Scene.State
 
 
@@ -181,7 +185,7 @@ def _convert(scene: Scene, source: Path, key: str) -> SceneFacts:
         with store.writing(key) as target:
             return sandbox.convert(source, target, scene.band_order)
     except (sandbox.ConverterFailed, OSError) as error:
-        if disk.was_full(error):
+        if was_full(error) or not disk.has_room(Path(settings.UNOSAT_STORE), LEAST_ROOM_BYTES):
             raise StorageFull(key) from error
         raise
 

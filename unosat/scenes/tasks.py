@@ -8,6 +8,7 @@ from celery import shared_task
 from detection.errors import DetectionError
 from unosat.errors import RefusedError
 from unosat.ops import jobs
+from unosat.ops.errors import DiskFull
 from unosat.scenes import fetches, services, uploads
 from unosat.scenes.errors import ImageRefused, StorageFull
 
@@ -16,7 +17,7 @@ from unosat.scenes.errors import ImageRefused, StorageFull
 def ingest(scene_id: str) -> None:
     """Check the upload of one scene and make its clean COG."""
     pk = UUID(scene_id)
-    refusals = (DetectionError, ImageRefused, StorageFull)
+    refusals = (DetectionError, ImageRefused, StorageFull, DiskFull)
     jobs.run("ingest", pk, partial(services.ingest, pk), refusals=refusals)
 
 

@@ -32,7 +32,9 @@ OVERVIEW_PX = 320  # longest side
 DEEPEST_ZOOM = 24
 EQUATOR_PIXEL_M = 156_543.034  # of a tile of zoom 0
 WEBP_QUALITY = 85
-HEADER_BYTES = 256 * 1024  # fetched for each tile from a bucket; that of some 10,000 blocks
+BLOCK_PX = 512  # side of a block of a clean COG
+HEADER_BYTES = 64 * 1024  # fetched for each tile from a bucket: all but the tables of blocks
+BYTES_PER_BLOCK = 48  # of tables at most: place and size, of image and mask, at all levels
 # A scene's pixels never change; its owner may, so only the browser keeps them, and not for long.
 MERCATOR, DEGREES = CRS.from_epsg(3857), CRS.from_epsg(4326)
 CACHE = "private, max-age=3600"
@@ -101,7 +103,10 @@ def render(scene: Scene, z: int, x: int, y: int, look: Look | None = None) -> by
     """One tile of a ready scene as WebP with transparency; ``look`` None: as it is always shown."""
     look = look or Look()
     try:
-        with store.reading(HEADER_BYTES), Reader(str(store.raster(scene.cog_key))) as reader:
+        with (
+            store.reading(header_bytes(scene)),
+            Reader(str(store.raster(scene.cog_key))) as reader,
+        ):
             image = reader.tile(
                 x, y, z, tilesize=TILE_PX, indexes=_wanted(scene, look),
                 resampling_method="bilinear",
@@ -137,6 +142,12 @@ def _drawn(scene: Scene, look: Look, image: ImageData) -> bytes:
     pixels = image.data[[read.index(band) for band in chosen]]
     stretch = look.of(bands.stretch_of(scene, chosen))
     return _webp(stretch.apply(pixels, valid), valid)
+
+
+def header_bytes(scene: Scene) -> int:
+    """With all tables of blocks: what GDAL cannot fetch of them later it would show as empty."""
+    blocks = math.ceil(scene.width / BLOCK_PX) * math.ceil(scene.height / BLOCK_PX)
+    return HEADER_BYTES + BYTES_PER_BLOCK * blocks
 
 
 def _webp(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> bytes:

@@ -23,11 +23,13 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import UnreadablePostError
 from django.utils import timezone
 
 from unosat.accounts.actors import Actor
 from unosat.ops import store
+from unosat.ops.fulldisk import was_full
 from unosat.ops.store import store_path
 from unosat.scenes import disk, quota, selectors, services
 from unosat.scenes.errors import (
@@ -234,7 +236,7 @@ def sweep() -> None:
     Those that nobody went on with go, bytes first; their rows stay a while, to say so. Those whose
     last request died become scenes. Files kept for another check go when their time is over.
     """
-    now = timezone.now()
+    now = Now()  # the database's clock: whose uploads are late is not for one machine to say
     for upload in Upload.objects.filter(state=Upload.State.OPEN, expires_at__lte=now):
         _expire(upload)
     complete = Upload.objects.filter(state=Upload.State.COMPLETE)
@@ -312,7 +314,7 @@ def _create(path: Path) -> None:
     try:
         path.touch(mode=0o600)
     except OSError as error:
-        if disk.was_full(error):
+        if was_full(error):
             raise NoRoomForFile(path.name) from error
         raise
 
@@ -413,7 +415,7 @@ def _save(upload: Upload, file: FileIO, offset: int) -> None:
         pk=upload.pk, offset=upload.offset, state=Upload.State.OPEN
     ).update(
         offset=offset,
-        expires_at=timezone.now() + KEEP,
+        expires_at=Now() + KEEP,
         state=Upload.State.COMPLETE if offset == upload.length else Upload.State.OPEN,
     )
     if not moved:
@@ -427,7 +429,7 @@ def _to_disk(upload: Upload, file: FileIO) -> None:
     try:
         os.fsync(file.fileno())
     except OSError as error:
-        if not disk.was_full(error):
+        if not was_full(error):
             raise
         file.truncate(upload.offset)
         raise StorageFull(upload.path) from error

@@ -13,8 +13,9 @@ from rio_tiler.io import Reader
 
 from tests.conftest import MakeGeotiff
 from tests.unosat.scenes.hostile import one_tile
-from unosat.scenes import cogs, sandbox
+from unosat.scenes import cogs, sandbox, tiles
 from unosat.scenes.convert import WRITTEN
+from unosat.scenes.models import Scene
 from unosat.scenes.overviews import overviews_of
 from unosat.scenes.tiffcheck import TILE_OFFSETS, check_tiff
 from unosat.scenes.tiffdirectory import TiffReader
@@ -122,6 +123,16 @@ def test_directories_come_first_and_then_the_smallest_overview(scene: Path, tmp_
     assert max(quarter) < min(half) <= max(half) < min(image)
     with rasterio.open(tmp_path / "clean.tif") as clean:
         assert clean.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_a_map_tile_fetches_every_table_of_blocks_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(one_tile(SIDE, 3))
+    sandbox.convert(tmp_path / "a.tif", tmp_path / "clean.tif")
+
+    first_block = min(at for _, offsets in directories(tmp_path / "clean.tif") for at in offsets)
+
+    fetched = tiles.header_bytes(Scene(width=SIDE, height=SIDE))
+    assert first_block <= fetched < 3 * first_block  # a BigTIFF has tables twice as large
 
 
 def test_each_block_stands_between_its_length_and_its_end_as_the_file_says(

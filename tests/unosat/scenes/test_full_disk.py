@@ -1,8 +1,6 @@
 """A disk that is really full: uploads stop, keep what came, and go on once there is room."""
 
 import hashlib
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,15 +10,18 @@ import requests
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import override_settings
+from pytest_django import Settings
 from tusclient.client import TusClient
 
 from tests.conftest import MakeGeotiff
+from tests.full_disk import ended, fill, free_bytes, small_disk, until_it_waits_for_room
 from tests.live import free_port, processes_of
 from tests.unosat.makers import make_actor, make_organisation
+from tests.unosat.scenes.https import File, serving
 from unosat.accounts import services as accounts
 from unosat.accounts.actors import Actor
 from unosat.ops.store import store_path
-from unosat.scenes import services, tasks, uploads
+from unosat.scenes import fetches, services, tasks, uploads
 from unosat.scenes.errors import NoRoomForFile, StorageFull
 from unosat.scenes.models import Scene, Upload
 from unosat.scenes.uploads import Checksum, Read
@@ -35,34 +36,16 @@ FACTS = {"event_name": "Storm", "phase": "after"}
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MiB of its own, on which the store lies."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small disk needs root")
-    try:
-        with override_settings(UNOSAT_STORE=folder, UNOSAT_KEEP_FREE_BYTES=0):
-            yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with (
+        small_disk(tmp_path / "disk", DISK_BYTES) as folder,
+        override_settings(UNOSAT_STORE=folder, UNOSAT_KEEP_FREE_BYTES=0),
+    ):
+        yield folder
 
 
 @pytest.fixture
 def actor() -> Actor:
     return make_actor(make_organisation())
-
-
-def fill(disk: Path, *, leaving_bytes: int) -> Path:
-    """Something else takes the room."""
-    found = os.statvfs(disk)
-    other = disk / "other"
-    other.write_bytes(bytes(found.f_bavail * found.f_frsize - leaving_bytes))
-    return other
-
-
-def free_bytes(disk: Path) -> int:
-    found = os.statvfs(disk)
-    return found.f_bavail * found.f_frsize
 
 
 def begin(actor: Actor, length: int) -> Upload:
@@ -154,7 +137,7 @@ def test_what_the_database_may_need_stays_free(disk: Path, actor: Actor) -> None
     assert 4 * MIB <= free_bytes(disk) < 5 * MIB
 
 
-@pytest.mark.parametrize("leaving_bytes", [0, MIB // 2, 3 * MIB // 2])
+@pytest.mark.parametrize("leaving_bytes", [0, MIB // 2, MIB, 3 * MIB // 2, 2 * MIB])
 def test_an_image_whose_check_met_a_full_disk_is_kept_and_checked_again(
     disk: Path,
     actor: Actor,
@@ -180,6 +163,38 @@ def test_an_image_whose_check_met_a_full_disk_is_kept_and_checked_again(
     scene.refresh_from_db()
     assert (scene.state, scene.refusal_code) == ("ready", "")
     assert not services.check_again(scene.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_by_link_waits_for_room_and_goes_on_from_what_arrived(
+    disk: Path,
+    tmp_path: Path,
+    actor: Actor,
+    caplog: pytest.LogCaptureFixture,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = b"II*\0" + np.random.default_rng(6).bytes(6 * MIB)
+    with serving(tmp_path) as server:
+        server.files["/a.tif"] = File(data)
+        monkeypatch.setattr("tests.unosat.scenes.https.fetcher_of_worker", server.fetcher)
+        settings.UNOSAT_FETCHER = "tests.unosat.scenes.https.fetcher_of_worker"
+        fetch = fetches.begin(actor, url=server.url("/a.tif"), metadata=FACTS)
+        other = disk / "other"
+        other.write_bytes(bytes(DISK_BYTES - 3 * MIB))
+
+        fetching = until_it_waits_for_room(lambda: tasks.fetch(str(fetch.pk)), caplog)
+        fetch.refresh_from_db()
+        halfway = fetch.state
+        other.unlink()
+        assert ended(fetching)
+
+    fetch.refresh_from_db()
+    assert halfway == "fetching"
+    assert fetch.state == "done", fetch.failure_code
+    assert fetch.upload is not None
+    assert store_path(fetch.upload.path).read_bytes() == data
+    assert Scene.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
