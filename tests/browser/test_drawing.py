@@ -132,7 +132,7 @@ def _merge_and_take_back(
 def _split(row: Assessment, page: Page, second: Building, photograph: Any) -> None:
     pick(page, str(second.uid))
     begin(page, "Split it", "split")
-    click_corners(page, [place(120, 5), place(120, 75)], close=False)
+    click_corners(page, [place(120, 14), place(120, 66)], close=False)
     page.wait_for_selector(".drawing :text('becomes 2 buildings')")
     photograph(page, "drawing-split")
     save(page)
@@ -172,10 +172,8 @@ def _lay_over_the_neighbour(page: Page, fourth: Building, photograph: Any) -> No
     """The page says so at once, and does not send it."""
     pick(page, str(fourth.uid))
     begin(page, "Edit the outline", "redraw")
-    corner = fourth.outline[0]
-    west = min(x for x, _ in corner)
-    for x, y in {xy for xy in corner if xy[0] == west}:
-        drag(page, (x, y), (x - 60 * STEP, y))
+    for _ in range(60):  # some 60 pixels of the image
+        page.keyboard.press("Shift+ArrowLeft")
     page.wait_for_selector(".drawing .trouble:has-text('lies over another building')")
     expect(page.locator(".drawing .primary")).to_be_disabled()
     photograph(page, "drawing-overlap")

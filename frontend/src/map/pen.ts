@@ -103,6 +103,11 @@ export function createPen(map: MapLibreMap): DrawingTool {
     [drawn, outline] = [null, null];
     map.doubleClickZoom.disable();
   };
+  const endLine = ({ coordinates }: LineString): void => {
+    draw.setMode("static"); // the line is drawn: Enter saves now
+    guides.cross(false);
+    hearLine?.(coordinates);
+  };
   const put = (polygon: Polygon): void => {
     const keep = hear;
     pickUp();
@@ -116,7 +121,7 @@ export function createPen(map: MapLibreMap): DrawingTool {
   draw.on("finish", (id, { action }) => {
     const geometry = draw.getSnapshotFeature(id)?.geometry;
     // Terra Draw is still busy with this very event; changing its mode now would confuse it.
-    if (geometry?.type === "LineString") queueMicrotask(() => hearLine?.((geometry as LineString).coordinates));
+    if (geometry?.type === "LineString") queueMicrotask(() => endLine(geometry));
     else if (action === "draw") queueMicrotask(() => select(id));
     else tell();
   });

@@ -77,7 +77,7 @@ def part(left: float, right: float) -> dict[str, object]:
 
 def test_what_was_split_away_is_told_by_its_pieces_and_by_nothing_else(row: Assessment) -> None:
     whole = row.buildings.order_by("pk")[2]
-    Footprint.objects.filter(pk=whole.footprint_id).update(outline_id="osm-7")
+    Footprint.objects.filter(building=whole).update(outline_id="osm-7")
     actor = make_actor(row.organisation)
     services.record_decision(
         actor,

@@ -478,12 +478,13 @@ def any_act(row: Assessment, kind: str, choice: int, grade: Grade) -> DecisionRe
     building = rows[choice % len(rows)]
     west, south, east, north = building.outline.extent
     middle = (west + east) / 2
-    facts: dict[str, Any] = {
+    needs: dict[str, dict[str, Any]] = {
         "regrade": {"grade": grade},
         "redraw": {"outline": ring(west, south, east, north - STEP)},
         "unsure": {"because": "hidden"},
         "split": {"outlines": [ring(west, south, middle, north), ring(middle, south, east, north)]},
-    }.get(kind, {})
+    }
+    facts = needs.get(kind, {})
     if kind == "shift":
         return shifted(east=choice / 10, north=0.5)
     if kind == "add":
