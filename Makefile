@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 SOURCES := detection unosat tests benchmarks
-SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# One more than there are cores: tests wait for processes and browsers as often as they compute.
+SIDE_BY_SIDE := --numprocesses=$(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5))) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: run test check faults fuzz bench lock format
 

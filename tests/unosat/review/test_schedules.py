@@ -25,7 +25,7 @@ from tests.unosat.makers import (
 )
 from unosat.accounts.actors import Actor
 from unosat.assessments.models import Assessment
-from unosat.review import replay, services
+from unosat.review import acts, replay, services
 from unosat.review.errors import ChangedMeanwhile, NothingToUndo
 from unosat.review.models import Building, Decision, Footprint
 from unosat.review.services import DecisionRequest
@@ -183,8 +183,7 @@ def must_be_true(
         assert building.footprint is not None
         chain = chains[building.pk]
         assert [one.number for one in chain] == list(range(1, building.version + 1))
-        start = replay.begun_by_model(building.footprint)
-        history = replay.replay(start, [services._step(one) for one in chain])
+        history = acts.history_of(building, chain)
         assert state_of(building) == history[-1]
 
 

@@ -1,0 +1,222 @@
+"""A scripted analyst in Chromium: what a person at the keyboard waits for, building after building.
+
+    python -m benchmarks.analyst [--buildings 200000] [--side 20000] [--reviewed 500]
+
+On the assessment of ``benchmarks.workbench``. The aims: from a key press to the next building
+painted and the map told 100 ms at the 95th percentile; queue and list usable within 2.5 s on a line
+of 5 Mbit/s, before the map's code has arrived; 500 buildings without an error and with no more than
+50 MB of growth. Frame times of the map are told only: this browser draws in software.
+"""
+
+import argparse
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.workbench import Bench, _web, summary
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's loop runs in this thread
+
+LINE = {
+    "offline": False,
+    "latency": 40,  # ms
+    "downloadThroughput": 5e6 / 8,  # bytes a second of 5 Mbit/s
+    "uploadThroughput": 1e6 / 8,
+}
+KEYS = ("Space", "0", "1", "2", "3", "x")
+WARM = 50  # buildings before memory is measured first
+SIZE = {"width": 1440, "height": 900}  # px
+
+# From the press of a key to the second frame in which another building is in the panel: the first
+# one in which the browser may paint it has then been painted.
+WATCH = """
+() => {
+  window.waits = [];
+  let pressed = null;
+  addEventListener("keydown", () => { pressed = performance.now(); }, true);
+  const shown = () => document.querySelector("[data-building]")?.dataset.building;
+  let last = shown();
+  new MutationObserver(() => {
+    const now = shown();
+    if (now === undefined || now === last) return;
+    last = now;
+    const began = pressed;
+    pressed = null;
+    if (began === null) return;
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      window.waits.push(performance.now() - began);
+    }));
+  }).observe(document.body, { subtree: true, childList: true, attributes: true });
+}
+"""
+FRAMES = """
+() => new Promise((resolve) => {
+  const frames = [];
+  let last = performance.now();
+  const step = (now) => {
+    frames.push(now - last);
+    last = now;
+    if (frames.length < 60) requestAnimationFrame(step);
+    else resolve(frames.slice(1));
+  };
+  requestAnimationFrame(step);
+})
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.analyst")
+    parser.add_argument("--buildings", type=int, default=200_000)
+    parser.add_argument("--side", type=int, default=20_000, help="of the scene, in pixels")
+    parser.add_argument("--reviewed", type=int, default=500)
+    args = parser.parse_args(arguments)
+
+    import django
+
+    from tests import private_servers
+
+    django.setup()
+    with private_servers.running():
+        bench = Bench(args.buildings, args.side, rounds=1)
+        _order_now(bench)
+        with _web() as (url, _):
+            _sit_down(bench, url, args.reviewed)
+
+
+def _order_now(bench: Bench) -> None:
+    from unosat.ops import jobs
+    from unosat.review import tasks
+
+    jobs.enqueue("order", bench.row.pk, bench.organisation.pk)
+    tasks.order(str(bench.row.pk))
+
+
+def _sit_down(bench: Bench, url: str, reviewed: int) -> None:
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.conftest import CHROMIUM, SOFTWARE_WEBGL
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_WEBGL)
+        context = browser.new_context(viewport=SIZE, base_url=url)  # type: ignore[arg-type]
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        _sign_in(page, bench)
+        address = f"/assessments/{bench.row.pk}/"
+        _on_a_slow_line(page, address)
+        _review(page, address, reviewed)
+        frames = page.evaluate(FRAMES)
+        print(f"map frames while it is still: {summary(frames)}")
+        print(f"errors in the page: {wrong or 'none'}")
+        browser.close()
+    _say_what_was_stored(bench)
+
+
+def _sign_in(page: Any, bench: Bench) -> None:  # noqa: ANN401
+    from django.contrib.auth.hashers import make_password
+
+    from benchmarks.workbench import PASSWORD
+
+    bench.user.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
+    bench.user.save()
+    page.goto("/accounts/login/")
+    page.fill("[name=username]", bench.user.username)
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit]")
+    page.wait_for_load_state("networkidle")
+
+
+def _on_a_slow_line(page: Any, address: str) -> None:  # noqa: ANN401
+    """Open the page with an empty cache at 5 Mbit/s."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    devtools.send("Network.clearBrowserCache")
+    devtools.send("Network.emulateNetworkConditions", LINE)
+    began = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector("[data-queue] [data-uid]")
+    listed = time.perf_counter() - began
+    page.keyboard.press("n")
+    page.wait_for_selector("[data-building]")
+    picked = time.perf_counter() - began
+    has_map = page.locator("#map canvas").count() > 0
+    page.wait_for_selector("#map[data-map-idle=true]", timeout=120_000)
+    drawn = time.perf_counter() - began
+    print(
+        f"at 5 Mbit/s, nothing cached: queue after {listed:.2f} s, first building picked after "
+        f"{picked:.2f} s ({'with' if has_map else 'before'} the map), map drawn after {drawn:.2f} s"
+    )
+    devtools.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+
+
+def _review(page: Any, address: str, reviewed: int) -> None:  # noqa: ANN401
+    """Decide on so many buildings with single keys, one after the other."""
+    page.goto(address)
+    page.wait_for_selector("#map[data-map-idle=true]", timeout=120_000)
+    page.evaluate(WATCH)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable")
+    chance = random.Random(2)  # noqa: S311
+    page.keyboard.press("n")
+    page.wait_for_selector("[data-building]")
+    memory: list[tuple[float, float]] = []
+    began = time.perf_counter()
+    for number in range(reviewed):
+        uid = page.get_attribute("[data-building]", "data-building")
+        page.keyboard.press(chance.choice(KEYS))
+        page.wait_for_selector(f"[data-building]:not([data-building='{uid}'])[aria-busy=false]")
+        if number in {WARM, reviewed - 1}:
+            memory.append(_memory(devtools, page))
+    spent = time.perf_counter() - began
+    page.wait_for_selector("[data-unsaved='0']", timeout=60_000)
+    waits = page.evaluate("() => window.waits")
+    print(f"key press to the next building painted: {summary(waits)}, of {len(waits)}")
+    print(f"{reviewed} buildings in {spent:.0f} s by a script that does not look")
+    if len(memory) > 1:
+        (heap, all_of_it), (heap_after, all_after) = memory
+        print(
+            f"memory from building {WARM} to {reviewed}: JavaScript {heap:.1f} to {heap_after:.1f} "
+            f"MB, the page's process {all_of_it:.0f} to {all_after:.0f} MB"
+        )
+
+
+def _memory(devtools: Any, page: Any) -> tuple[float, float]:  # noqa: ANN401
+    """JavaScript's heap after a collection, and the largest renderer's own memory, in MB."""
+    devtools.send("HeapProfiler.collectGarbage")
+    metrics = devtools.send("Performance.getMetrics")["metrics"]
+    heap = next(one["value"] for one in metrics if one["name"] == "JSHeapUsedSize")
+    page.wait_for_timeout(200)
+    return heap / 1e6, _renderer_mb()
+
+
+def _renderer_mb() -> float:
+    largest = 0.0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            if b"--type=renderer" in (status.parent / "cmdline").read_bytes():
+                lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                largest = max(largest, int(lines["RssAnon"].split()[0]) / 1e3)
+        except OSError:
+            continue  # ended meanwhile
+    return largest
+
+
+def _say_what_was_stored(bench: Bench) -> None:
+    from unosat.review.models import Decision
+
+    mine = Decision.objects.filter(assessment=bench.row, made_at__gte=bench.user.last_login)
+    twice = mine.count() - mine.values("building").distinct().count()
+    print(f"{mine.count()} decisions stored, {twice} of them on a building decided on twice")
+
+
+if __name__ == "__main__":
+    main()
