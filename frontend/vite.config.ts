@@ -25,5 +25,6 @@ export default defineConfig({
     },
   },
   worker: { format: "es" },
-  test: { environment: "node", include: ["src/**/*.test.ts"] },
+  // shared machines are slow at times: what hangs still ends
+  test: { environment: "node", include: ["src/**/*.test.ts"], testTimeout: 60_000 },
 });

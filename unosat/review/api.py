@@ -209,7 +209,7 @@ class FootprintsQuery(Schema):
 
 
 class QueueFilters(Schema):
-    """``state`` "any" is all states; ``who`` is the user name of whoever decided last.
+    """``state`` "any" is all but "replaced"; ``who`` is the user name of whoever decided last.
 
     ``area`` is the ring of an outline, "longitude,latitude;longitude,latitude;..." in degrees;
     whatever touches it belongs.
@@ -220,6 +220,7 @@ class QueueFilters(Schema):
     max_score: Annotated[float, Field(ge=0, le=1)] = 1.0
     state: ReviewState | Literal["any"] = "unreviewed"
     who: Annotated[str, Field(max_length=150)] = ""
+    flagged: bool = False
     area: Annotated[str, Field(max_length=20_000)] = ""
 
 
@@ -463,6 +464,7 @@ def _wanted(query: QueueFilters) -> Wanted:
         min_score=query.min_score,
         max_score=query.max_score,
         who=query.who or None,
+        flagged=query.flagged,
         area=outlines.area_to_search(_ring(query.area)) if query.area else None,
     )
 

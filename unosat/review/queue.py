@@ -37,11 +37,12 @@ class Wanted:
     """Which buildings, in which order, and from where on.
 
     Attributes:
-        review: in this state; "any" for all.
+        review: in this state; "any" for all that were not split or merged away.
         grade: with this grade now; None for all.
         min_score: at least so sure, and those that analysts drew.
         max_score: at most so sure; what analysts drew has no score and is left out below 1.
         who: user name of whoever decided last; None for all.
+        flagged: only those that somebody wants a second look at.
         area: touching this outline, in degrees; None for everywhere.
         order: "value", "nearest" (to ``near``, one page only), "oldest" or "newest" (by the last
             decision: only what was decided on), "score" or "surest".
@@ -55,6 +56,7 @@ class Wanted:
     min_score: float = 0.0
     max_score: float = 1.0
     who: str | None = None
+    flagged: bool = False
     area: Polygon | None = None
     order: str = "value"
     near: tuple[float, float] | None = None
@@ -220,8 +222,12 @@ def _see_to_order(actor: Actor, assessment_id: UUID) -> None:
 
 def _narrowed(assessment_id: UUID, wanted: Wanted) -> QuerySet[Building]:
     rows = Building.objects.filter(assessment_id=assessment_id)
-    if wanted.review != "any":
+    if wanted.review == "any":
+        rows = rows.exclude(review=Building.Review.REPLACED)
+    else:
         rows = rows.filter(review=wanted.review)
+    if wanted.flagged:
+        rows = rows.filter(flagged=True)
     if wanted.grade is not None:
         rows = rows.filter(grade=wanted.grade)
     if wanted.min_score > 0:

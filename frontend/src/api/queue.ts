@@ -36,10 +36,11 @@ export const queueCount = async (id: string, filters: Filters, minScore: number)
   (await request<{ count: number }>(`/assessments/${id}/queue/count?${filtersOf(filters, minScore)}`))
     .count;
 
-function filtersOf({ grade, state, who, maxScore, area }: Filters, minScore: number): URLSearchParams {
+function filtersOf({ grade, state, who, maxScore, flagged, area }: Filters, minScore: number): URLSearchParams {
   const query = new URLSearchParams({ state, min_score: String(minScore), max_score: String(maxScore) });
   if (grade) query.set("grade", grade);
   if (who) query.set("who", who);
+  if (flagged) query.set("flagged", "true");
   if (area) query.set("area", ring(area));
   return query;
 }

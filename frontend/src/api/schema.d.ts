@@ -1946,6 +1946,11 @@ export interface components {
              */
             who: string;
             /**
+             * Flagged
+             * @default false
+             */
+            flagged: boolean;
+            /**
              * Area
              * @default
              */
@@ -2086,7 +2091,7 @@ export interface components {
         };
         /**
          * QueueFilters
-         * @description ``state`` "any" is all states; ``who`` is the user name of whoever decided last.
+         * @description ``state`` "any" is all but "replaced"; ``who`` is the user name of whoever decided last.
          *
          *     ``area`` is the ring of an outline, "longitude,latitude;longitude,latitude;..." in degrees;
          *     whatever touches it belongs.
@@ -2113,6 +2118,11 @@ export interface components {
              * @default
              */
             who: string;
+            /**
+             * Flagged
+             * @default false
+             */
+            flagged: boolean;
             /**
              * Area
              * @default
@@ -3809,6 +3819,7 @@ export interface operations {
                 max_score?: number;
                 state?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | "any";
                 who?: string;
+                flagged?: boolean;
                 area?: string;
                 order?: "value" | "nearest" | "oldest" | "newest" | "score" | "surest";
                 near?: string;
@@ -3842,6 +3853,7 @@ export interface operations {
                 max_score?: number;
                 state?: ("unreviewed" | "accepted" | "regraded" | "redrawn" | "added" | "rejected" | "unsure" | "replaced") | "any";
                 who?: string;
+                flagged?: boolean;
                 area?: string;
             };
             header?: never;

@@ -109,6 +109,7 @@ function Coming({ coming, session }: { coming: readonly Building[]; session: Ses
 function FilterForm({ session }: { session: Session }) {
   const { queue, view, drawingFilter } = useStore(session.store);
   const { filters, order } = queue;
+  const mine = session.teams.myArea();
   const people = [...new Set([session.page.user, ...queue.items.map((one) => one.updated_by)])];
   const names = [...new Set([...people, filters.who])].filter((name) => name);
   const states = (Object.keys(REVIEW_NAMES) as Review[]);
@@ -178,7 +179,23 @@ function FilterForm({ session }: { session: Session }) {
           ))}
         </select>
       </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          name="flagged-filter"
+          checked={filters.flagged}
+          onChange={(event) => {
+            const flagged = event.currentTarget.checked;
+            const state = flagged && filters.state === "unreviewed" ? "any" : filters.state;
+            session.filterQueue({ flagged, state });
+          }}
+        />
+        Only flagged for a second look
+      </label>
       <div class="pair">
+        {mine && filters.area !== mine && (
+          <button type="button" onClick={() => session.filterQueue({ area: mine })}>Only my area</button>
+        )}
         {drawingFilter ? (
           <button type="button" onClick={() => session.stopFilter()}>Stop drawing</button>
         ) : (

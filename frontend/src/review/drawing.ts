@@ -236,6 +236,7 @@ export function createDrawing(
 
   const save = async (drawing: Drawing): Promise<void> => {
     if (isArea(drawing.is) && drawing.is !== "shift") return saveArea(drawing);
+    if (store.now.cannotKeep) return say(store.now.cannotKeep, true); // the drawing stays
     stopDrawing();
     decide(drawing);
   };

@@ -21,11 +21,13 @@ export interface Filters {
   /** User name of whoever decided last; "" for all. */
   readonly who: string;
   readonly maxScore: number;
+  /** Only those that somebody wants a second look at. */
+  readonly flagged: boolean;
   readonly area: Polygon | null;
 }
 
 export const NO_FILTERS: Filters = {
-  grade: "", state: "unreviewed", who: "", maxScore: 1, area: null,
+  grade: "", state: "unreviewed", who: "", maxScore: 1, flagged: false, area: null,
 };
 
 export interface Queue {
@@ -56,10 +58,11 @@ export const isFiltered = (filters: Filters): boolean =>
 
 /** Whether a building as it stands now still belongs; that it lies in the area was asked before. */
 export function fits(building: Building, filters: Filters, minScore: number): boolean {
-  const { grade, state, who, maxScore } = filters;
+  const { grade, state, who, maxScore, flagged } = filters;
   return (
     (!grade || building.grade === grade) &&
-    (state === "any" || building.review === state) &&
+    (state === "any" ? building.review !== "replaced" : building.review === state) &&
+    (!flagged || building.flagged) &&
     (!who || building.updated_by === who) &&
     (building.score ?? 1) >= minScore &&
     (maxScore === 1 || (building.score ?? 2) <= maxScore)
@@ -106,13 +109,14 @@ export interface Left {
   readonly total: number;
 }
 
-/** How many of how many are left; null where counts cannot say it (who, area). */
+/** How many of how many are left; null where counts cannot say it (who, flagged, area). */
 export function leftOf(rows: readonly CountRow[], filters: Filters, minScore: number): Left | null {
-  if (filters.who || filters.area) return null;
+  if (filters.who || filters.flagged || filters.area) return null;
   const lowest = Math.round(minScore * 100);
   const highest = filters.maxScore === 1 ? Infinity : Math.round(filters.maxScore * 100);
   let [left, total] = [0, 0];
   for (const { grade, review, percent, count } of rows) {
+    if (review === "replaced" && filters.state !== "replaced") continue;
     if (filters.grade && grade !== filters.grade) continue;
     if ((percent ?? 100) < lowest || (percent ?? 101) > highest) continue;
     total += count;

@@ -249,23 +249,28 @@ export function createSaving(parts: Parts) {
     say(`Done again: ${KIND_NAMES[act.draft.kind]}.`);
   };
 
+  /** The other buildings of a merge, at the versions that are known now. */
+  const asTheyStand = ({ others }: Draft): Pick<Draft, "others"> =>
+    others
+      ? {
+          others: others.map((one) => ({
+            ...one,
+            on_version: known(one.building)?.version ?? one.on_version,
+          })),
+        }
+      : {};
+
   /** The same decision anew. An addition that was taken back is brought back, not added twice. */
   const again = (was: Draft, uid: string | null, version: number): Draft => {
     const id = crypto.randomUUID();
     if (was.kind === "add") return { id, kind: "accept", building: uid, on_version: version };
-    const { others } = was;
     const wide = was.building === null;
     return {
       ...was,
       id,
       building: wide ? null : uid,
       on_version: wide ? 0 : version,
-      ...(others && {
-        others: others.map((one) => ({
-          ...one,
-          on_version: known(one.building)?.version ?? one.on_version,
-        })),
-      }),
+      ...asTheyStand(was),
     };
   };
 
@@ -279,7 +284,8 @@ export function createSaving(parts: Parts) {
     const anew: Entry[] = [];
     for (const { draft } of mine ? conflict.mine : []) {
       const mineAgain: Draft = {
-        ...draft, id: crypto.randomUUID(), building: theirs.uid, on_version: base.version,
+        ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: theirs.uid,
+        on_version: base.version,
       };
       anew.push(entryOf(mineAgain, base, { is: "do" }));
       base = foretell(base, mineAgain);

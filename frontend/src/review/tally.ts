@@ -17,6 +17,7 @@ export function tally(rows: readonly CountRow[], minPercent: number): Tally {
   const byGrade = Object.fromEntries(ALL_GRADES.map((g) => [g, 0])) as Record<Grade, number>;
   let [shown, reviewed, rejected, hidden] = [0, 0, 0, 0];
   for (const row of rows) {
+    if (row.review === "replaced") continue; // split or merged away: others stand in its place
     if (row.review === "rejected") rejected += row.count;
     else if (row.review === "unreviewed" && (row.percent ?? 100) < minPercent) hidden += row.count;
     else {
