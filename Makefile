@@ -5,7 +5,7 @@ SOURCES := detection unosat tests benchmarks
 # One more than there are cores: tests wait for processes and browsers as often as they compute.
 SIDE_BY_SIDE := --numprocesses=$(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5))) --dist=loadfile --no-loadscope-reorder
 
-.PHONY: run test check faults fuzz bench lock format
+.PHONY: run test check faults teaching screenshots fuzz bench lock format
 
 run:    ## start everything, print the address
 	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
@@ -31,6 +31,14 @@ faults:    ## break things on purpose, at full length, and measure what it costs
 bench:    ## measurements; never part of test
 	@unosat/ops/bootstrap.sh server
 	$(PYTHON) -m benchmarks
+
+teaching:    ## whether corrections teach a model that grades wrongly, and shuffled ones do not
+	@unosat/ops/bootstrap.sh test
+	UNOSAT_LONG_TRAINING=1 $(PYTHON) -m pytest tests/unosat/training/test_teaching.py
+
+screenshots:    ## pictures of every screen and state for people to look at, and the README's
+	@unosat/ops/bootstrap.sh test
+	$(PYTHON) -m pytest tests/browser/screenshots.py
 
 fuzz:    ## a million damaged headers; `make test` tries 20,000
 	@unosat/ops/bootstrap.sh test

@@ -25,7 +25,6 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # Side by side, a long file that begins last is waited for by all other processes.
 SLOWEST_FIRST = (
-    "test_teaching.py",
     "test_supervisor.py",
     "test_adapt.py",
     "test_worker.py",

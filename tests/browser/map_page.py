@@ -58,9 +58,14 @@ def drag(page: Page, start: Place, end: Place) -> None:
 
 def pick(page: Page, uid: str) -> None:
     """Open a building by the list, which is also how a screen reader does it."""
-    if not page.locator("[data-listed][open]").count():
-        page.click("[data-listed] summary")
-    page.click(f"[data-uid='{uid}']")
+    row = page.locator(f"[data-listed] [data-uid='{uid}']")
+    for _ in range(100):  # the list is drawn anew, closed, after something was drawn
+        if row.is_visible():
+            break
+        if not page.locator("[data-listed][open]").count():
+            page.click("[data-listed] summary")
+        page.wait_for_timeout(100)
+    row.click()
     page.wait_for_selector(f"[data-building='{uid}']")
 
 

@@ -221,7 +221,7 @@ def _check_review(page: Page, row: Assessment, check: Check, photograph: Any) ->
         )
         other.shards.create(index=0, tiles_total=9, tiles_done=4, state="failed", log="Traceback")
         page.goto(f"/assessments/{other.pk}/")
-        page.wait_for_selector(f"[role=alert], [data-state={state}]")
+        page.wait_for_selector(f"[role=alert]:not(:empty), [data-state={state}]")
         check(page, f"assessment {state}")
     page.goto(f"/assessments/{row.pk}/")
     await_map(page)

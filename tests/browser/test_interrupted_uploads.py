@@ -90,7 +90,7 @@ def test_an_upload_is_paused_resumed_and_survives_a_lost_connection(
     assert line.await_held() == CHUNK_BYTES
     line.cut()
     expect(heading).to_have_text("Interrupted")
-    expect(page.get_by_text("The connection was lost.")).to_be_visible()
+    expect(page.locator(".notice:has-text('The connection was lost.')")).to_be_visible()
     line.mend()  # the page notices, and goes on by itself
 
     page.wait_for_selector("[data-stage=checking]")

@@ -70,6 +70,7 @@ class Crashing:
         """Kill -9 of every process that draws a page."""
         for pid in self._processes("--type=renderer"):
             os.kill(pid, signal.SIGKILL)
+            assert gone(pid)
 
     def crash(self) -> None:
         """Kill -9 of the browser itself."""

@@ -36,7 +36,7 @@ def open_team(page: Page, row: Assessment) -> None:
     page.goto(f"/assessments/{row.pk}/")
     await_map(page)
     page.click(".team-panel summary")
-    page.wait_for_selector("[data-areas]:not([data-areas=''])")
+    page.wait_for_selector("[data-team-areas]:not([data-team-areas=''])")
 
 
 def answered(row: Assessment) -> int:

@@ -19,7 +19,7 @@ export function Teams({ session }: { session: Session }) {
   return (
     <details
       class="fold team-panel"
-      data-areas={team ? areas.length : ""}
+      data-team-areas={team ? areas.length : ""}
       data-mine={mine?.label ?? ""}
       onToggle={({ currentTarget }) => session.teams.setOpen(currentTarget.open)}
     >

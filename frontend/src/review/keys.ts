@@ -60,6 +60,7 @@ function taken({ target, key }: KeyboardEvent): boolean {
   if (target.isContentEditable) return true;
   if (target.matches("textarea, select, input:not([type=range], [type=checkbox])")) return true;
   if (target.matches("input[type=range]") && key.startsWith("Arrow")) return true;
+  if (key === "Enter" && target.matches("input")) return false; // a tick box has no use for it
   return (key === " " || key === "Enter") && target.matches("button, a, summary, input");
 }
 

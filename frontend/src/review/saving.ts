@@ -138,9 +138,10 @@ export function createSaving(parts: Parts) {
       for (const { uid, version } of also) {
         if (version > (known(uid)?.version ?? 0)) void parts.comeBack(uid);
       }
-      if (draft.kind === "add" && building && !store.now.picked && !store.now.drawing) {
-        void pick(building.uid);
-      }
+      const { picked, drawing } = store.now;
+      const made = draft.kind === "add" && !picked;
+      const cut = draft.kind === "split" && picked?.uid === draft.building; // it is there no more
+      if (building && !drawing && (made || cut)) void pick(building.uid);
       say(saved(draft.kind, act));
     } else if (answer.is === "conflict") {
       show(answer.theirs);

@@ -29,7 +29,8 @@ export type Teams = ReturnType<typeof createTeams>;
 export function createTeams({ page, store: review, say, fail }: Core) {
   const store = createStore<TeamState>({ team: null, trouble: "", busy: false });
   let sight: TeamSight | null = null;
-  let soon: ReturnType<typeof setTimeout> | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let due = Infinity; // when it is refreshed next
   let open = false;
   let active = false; // somebody did something since the last renewal
 
@@ -49,8 +50,12 @@ export function createTeams({ page, store: review, say, fail }: Core) {
   };
 
   const refreshIn = (milliseconds: number): void => {
-    soon ??= setTimeout(() => {
-      soon = undefined;
+    const at = Date.now() + milliseconds;
+    if (at >= due) return; // what is sooner does for both
+    clearTimeout(timer);
+    due = at;
+    timer = setTimeout(() => {
+      due = Infinity;
       void refresh();
     }, milliseconds);
   };

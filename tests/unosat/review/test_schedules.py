@@ -14,18 +14,22 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db.models.base import ModelState
+from shapely.geometry import Polygon, shape
 
 from detection.grades import Grade
 from tests.at_once import at_once
 from tests.unosat.makers import (
-    house_outline,
+    NORTH,
+    STEP,
+    WEST,
     make_actor,
     make_done_assessment,
     make_organisation,
+    ring,
 )
 from unosat.accounts.actors import Actor
 from unosat.assessments.models import Assessment
-from unosat.review import acts, replay, services
+from unosat.review import acts, outlines, replay, services
 from unosat.review.errors import ChangedMeanwhile, NothingToUndo
 from unosat.review.models import Building, Decision, Footprint
 from unosat.review.services import DecisionRequest
@@ -34,6 +38,7 @@ SCHEDULES = 1_000
 PARALLEL = 40  # of them with two threads; each begins at the same moment
 STEPS = 3  # decisions of each analyst in a schedule, at most
 BUILDINGS = 2  # of each schedule: few, so that they meet
+IN_A_ROW, APART_PX, HOUSE_PX = 45, 14, 9  # redrawn by up to 4 pixels, none lies over another
 GRADES = [Grade.NO_DAMAGE, Grade.MINOR_DAMAGE, Grade.DESTROYED]
 
 
@@ -45,6 +50,7 @@ class Page:
     row: Assessment
     dice: random.Random
     seen: dict[UUID, int]
+    places: dict[UUID, int]
     unanswered: list[DecisionRequest] = field(default_factory=list)
     accepted: dict[UUID, DecisionRequest] = field(default_factory=dict)
     refused: set[UUID] = field(default_factory=set)
@@ -84,14 +90,27 @@ class Page:
             building=uid,
             on_version=self.seen[uid],
             grade=self.dice.choice(GRADES) if kind == "regrade" else None,
-            outline=house_outline(0, self.dice.randrange(5)) if kind == "redraw" else None,
+            outline=house_at(self.places[uid], self.dice.randrange(5))
+            if kind == "redraw"
+            else None,
         )
 
+    def redrawn(self, uid: UUID) -> dict[str, object]:
+        return house_at(self.places[uid], self.dice.randrange(5))
 
-def pages(row: Assessment, actors: list[Actor], seed: int, uids: list[UUID]) -> list[Page]:
+
+def house_at(place: int, shift_px: int = 0) -> dict[str, object]:
+    """One of many small houses in rows."""
+    row, column = divmod(place, IN_A_ROW)
+    west = WEST + (column * APART_PX + shift_px) * STEP
+    north = NORTH - row * APART_PX * STEP
+    return ring(west, north - HOUSE_PX * STEP, west + HOUSE_PX * STEP, north)
+
+
+def pages(row: Assessment, actors: list[Actor], seed: int, places: dict[UUID, int]) -> list[Page]:
     """Both analysts, who have just opened the same buildings."""
     return [
-        Page(actor, row, chance(seed, number), dict.fromkeys(uids, 0))
+        Page(actor, row, chance(seed, number), dict.fromkeys(places, 0), places)
         for number, actor in enumerate(actors)
     ]
 
@@ -103,15 +122,19 @@ def chance(*seed: int) -> random.Random:
 
 @pytest.fixture
 def row(transactional_db: None, redis_url: str) -> Assessment:  # noqa: ARG001
-    """Done, with the same house as often as the schedules need one."""
+    """Done, with as many houses as the schedules need."""
     made = make_done_assessment(make_organisation(), houses=1)
     (house,) = Building.objects.select_related("footprint")
-    assert house.footprint is not None
-    alike = SCHEDULES * BUILDINGS - 1
-    footprints = [copied(house.footprint, uid=uuid4()) for _ in range(alike)]
+    footprints = []
+    for place in range(SCHEDULES * BUILDINGS):
+        outline = outlines.stored(Polygon.from_bounds(*shape(house_at(place)).bounds))
+        footprints.append(copied(house.footprint, uid=uuid4(), outline=outline))
+    Building.objects.all().delete()
+    Footprint.objects.all().delete()
     Footprint.objects.bulk_create(footprints)
     Building.objects.bulk_create(
-        copied(house, uid=footprint.uid, footprint=footprint) for footprint in footprints
+        copied(house, uid=footprint.uid, footprint=footprint, outline=footprint.outline)
+        for footprint in footprints
     )
     return made
 
@@ -131,11 +154,12 @@ def test_no_schedule_of_two_analysts_overwrites_anybody(
 ) -> None:
     caplog.set_level(logging.WARNING)
     actors = [make_actor(row.organisation) for _ in range(2)]
-    uids = iter(row.buildings.order_by("pk").values_list("uid", flat=True))
+    uids = row.buildings.order_by("pk").values_list("uid", flat=True)
+    places = iter([(uid, place) for place, uid in enumerate(uids)])
     accepted: dict[UUID, DecisionRequest] = {}
     refused: set[UUID] = set()
     for seed in range(SCHEDULES):
-        both = pages(row, actors, seed, [next(uids) for _ in range(BUILDINGS)])
+        both = pages(row, actors, seed, dict(next(places) for _ in range(BUILDINGS)))
         if seed % (SCHEDULES // PARALLEL) == 0:
             in_parallel(both)
         else:

@@ -32,7 +32,13 @@ from unosat.training.learning import Lesson
 from unosat.training.models import Dataset
 from unosat.training.recipe import Recipe
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        os.environ.get("UNOSAT_LONG_TRAINING") != "1", reason="five minutes: `make teaching`"
+    ),
+]
 
 WRONG = {
     Grade.NO_DAMAGE: Grade.DESTROYED,
