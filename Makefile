@@ -5,7 +5,7 @@ SOURCES := detection unosat tests benchmarks
 # One more than there are cores: tests wait for processes and browsers as often as they compute.
 SIDE_BY_SIDE := --numprocesses=$(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5))) --dist=loadfile --no-loadscope-reorder
 
-.PHONY: run test check faults teaching screenshots fuzz bench lock format
+.PHONY: run test check faults journeys teaching screenshots fuzz bench lock format
 
 run:    ## start everything, print the address
 	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
@@ -26,15 +26,19 @@ check:    ## style, types, import directions, locks
 
 faults:    ## break things on purpose, at full length, and measure what it costs
 	@unosat/ops/bootstrap.sh test
-	UNOSAT_LONG_FAULTS=1 UNOSAT_TEST_LARGE=1 $(PYTHON) -m pytest -s tests/faults
+	UNOSAT_LONG_FAULTS=1 UNOSAT_TEST_LARGE=1 $(PYTHON) -m pytest -s tests/faults tests/unosat/ops/test_supervisor.py
 
 bench:    ## measurements; never part of test
 	@unosat/ops/bootstrap.sh server
 	$(PYTHON) -m benchmarks
 
+journeys:    ## the browser's journeys, also those that `make test` has no time for
+	@unosat/ops/bootstrap.sh test
+	UNOSAT_LONG_JOURNEYS=1 $(PYTHON) -m pytest $(SIDE_BY_SIDE) tests/browser
+
 teaching:    ## whether corrections teach a model that grades wrongly, and shuffled ones do not
 	@unosat/ops/bootstrap.sh test
-	UNOSAT_LONG_TRAINING=1 $(PYTHON) -m pytest tests/unosat/training/test_teaching.py
+	UNOSAT_LONG_TRAINING=1 $(PYTHON) -m pytest tests/unosat/training/test_teaching.py tests/detection/training/test_adapt.py
 
 screenshots:    ## pictures of every screen and state for people to look at, and the README's
 	@unosat/ops/bootstrap.sh test

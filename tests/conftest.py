@@ -25,8 +25,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # Side by side, a long file that begins last is waited for by all other processes.
 SLOWEST_FIRST = (
+    "test_main_journey.py",
+    "test_keys_and_buttons.py",
+    "test_nothing_is_lost.py",
+    "test_accessibility.py",
+    "test_drawing.py",
     "test_supervisor.py",
-    "test_adapt.py",
     "test_worker.py",
     "test_messages.py",
     "test_formats.py",

@@ -16,6 +16,7 @@ from playwright.sync_api import (
     Page,
     Request,
     ViewportSize,
+    expect,
     sync_playwright,
 )
 
@@ -30,6 +31,7 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "var" / "screenshots"
 WINDOW = ViewportSize(width=1440, height=900)
 PASSWORD = "correct horse"  # noqa: S105 (of nobody outside a test)
 PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 SignIn = Callable[..., Page]  # of a user; keywords: what else Playwright knows of a browser
 

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
+from tests import long
 from tests.browser.conftest import SignIn
 from tests.live import Stack
 from tests.unosat.makers import make_scene
@@ -18,7 +19,7 @@ from unosat.scenes.models import Scene
 from unosat.training.errors import NothingToLearn
 from unosat.training.models import ModelVersion, TrainingRun
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [long.journeys, pytest.mark.browser, pytest.mark.timeout(900)]
 
 WORK_MS = 180_000  # until a worker has begun, on a machine that does much else
 MANY_STEPS = "100000"  # far more than are done before the button is pressed

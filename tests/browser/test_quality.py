@@ -5,13 +5,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests import long
 from tests.browser.conftest import SignIn
 from tests.unosat.makers import make_building, make_done_assessment, make_organisation, make_user
 from unosat.assessments.models import Assessment
 from unosat.quality.models import Item, Missed, Sample
 from unosat.review.models import Building, Decision, Footprint
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
+pytestmark = [long.journeys, pytest.mark.browser, pytest.mark.usefixtures("application")]
 
 Photograph = Callable[[Page, str], None]
 

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
+from tests import long
 from tests.browser.conftest import PATIENCE_MS, SignIn
 from tests.browser.map_page import await_map, draw
 from tests.unosat.makers import (
@@ -23,7 +24,7 @@ from unosat.review.models import Decision
 from unosat.review.services import DecisionRequest
 from unosat.teams.models import SecondLook, SecondLookPlan, TeamArea
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
+pytestmark = [long.journeys, pytest.mark.browser, pytest.mark.usefixtures("application")]
 
 CORNERS = [(5, 5), (500, 5), (500, 500), (5, 500)]  # in pixels of the image, round all houses
 LOOKS_DONE = """async (id) => {

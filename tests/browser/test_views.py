@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, Request, expect
 
+from tests import long
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import Place, await_map, await_saved, picked, screen_position
 from tests.unosat.makers import (
@@ -26,7 +27,7 @@ from tests.unosat.makers import (
 from unosat.assessments.models import Assessment
 from unosat.review.models import Building
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
+pytestmark = [long.journeys, pytest.mark.browser, pytest.mark.usefixtures("application")]
 
 GREY = 90  # of the image before, everywhere
 HOUSES = 5

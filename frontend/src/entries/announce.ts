@@ -13,10 +13,11 @@ function states(): Map<string, string> {
 
 /** Into the page's one status region: a region that is itself exchanged is read by nobody. */
 export function announceChanges(): void {
-  let before = new Map<string, string>();
-  addEventListener("htmx:beforeSwap", () => (before = states()));
+  let before = states(); // as they were last looked at: several parts may be exchanged at once
   addEventListener("htmx:afterSettle", () => {
-    const news = [...states()].filter(([name, state]) => (before.get(name) ?? state) !== state);
+    const now = states();
+    const news = [...now].filter(([name, state]) => (before.get(name) ?? state) !== state);
+    before = now;
     const announcer = document.getElementById("announcer");
     if (announcer && news.length > 0) {
       announcer.textContent = news.map(([name, state]) => `${name}: ${state}`).join(". ");

@@ -23,6 +23,7 @@ from detection.weights import (
     read_weights,
     write_model,
 )
+from tests import long
 
 SIDE, PIXEL_M = 256, 0.46
 QUICK = AdaptOptions(minutes=0, steps=12, crop_px=SIDE, learning_rate=2e-3)
@@ -113,6 +114,7 @@ def test_a_mixture_lies_between_the_old_weights_and_the_new(tmp_path: Path) -> N
         assert mixed[name].dtype == value.dtype
 
 
+@long.teaching
 def test_what_is_no_better_elsewhere_is_not_written(tmp_path: Path) -> None:
     right = [rendered(seed, str(seed)) for seed in range(10, 15)]
     taught, aside = part(right, seed=0)
@@ -135,6 +137,7 @@ def wrong_model(tmp_path: Path) -> Path:
     return tmp_path / "wrong"
 
 
+@long.teaching
 def test_the_heads_of_a_model_that_grades_wrongly_learn_from_a_few_real_chips(
     wrong_model: Path, data_dir: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import long
 from tests.copies import Copy, copy_project, lines_until, python_for
 from tests.live import PROJECT, free_port
 from unosat.ops import processes, supervisor
@@ -211,6 +212,7 @@ def test_after_a_kill_nothing_is_left_and_the_next_start_works(copy: Copy) -> No
     assert copy.processes() == []
 
 
+@long.faults
 @pytest.mark.timeout(900)
 def test_an_ordinary_user_s_copy_runs_beside_it_and_analyses_its_demonstration(
     copy: Copy, of_another_user: Copy

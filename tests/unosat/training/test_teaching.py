@@ -22,6 +22,7 @@ from detection.grades import Grade
 from detection.synthetic import render_chip
 from detection.training.chips import ChipSource, LazyChip
 from detection.weights import DEFAULT_MODEL, find_model
+from tests import long
 from tests.unosat.training.world import PIXEL_M, Drawn, World, build_world, draw_scene
 from unosat.assessments import detectors
 from unosat.assessments.services import AssessmentRequest, create_assessment
@@ -35,9 +36,7 @@ from unosat.training.recipe import Recipe
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        os.environ.get("UNOSAT_LONG_TRAINING") != "1", reason="five minutes: `make teaching`"
-    ),
+    long.teaching,
 ]
 
 WRONG = {
