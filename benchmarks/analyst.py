@@ -140,7 +140,7 @@ def _on_a_slow_line(page: Any, address: str) -> None:  # noqa: ANN401
     devtools.send("Network.emulateNetworkConditions", LINE)
     began = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.wait_for_selector("[data-queue] [data-uid]")
+    page.wait_for_selector("[data-queue] [data-coming]")
     listed = time.perf_counter() - began
     page.keyboard.press("n")
     page.wait_for_selector("[data-building]")
@@ -177,7 +177,7 @@ def _review(page: Any, address: str, reviewed: int) -> None:  # noqa: ANN401
         if number in {WARM, reviewed - 1}:
             memory.append(_memory(devtools, page))
     spent = time.perf_counter() - began
-    page.wait_for_selector("[data-unsaved='0']", timeout=60_000)
+    page.wait_for_selector("[data-waiting]", state="detached", timeout=60_000)
     waits = page.evaluate("() => window.waits")
     print(f"key press to the next building painted: {summary(waits)}, of {len(waits)}")
     print(f"{reviewed} buildings in {spent:.0f} s by a script that does not look")

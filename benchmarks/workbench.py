@@ -172,18 +172,19 @@ FROM (SELECT x, y, w, sure, ARRAY['no_damage', 'minor_damage', 'major_damage', '
 BUILDINGS = """
 INSERT INTO review_building (assessment_id, organisation_id, uid, footprint_id, outline, grade,
                              score, grade_score, version, review, source, updated_by_id, updated_at,
-                             created_at)
+                             created_at, flagged, unsure_because)
 SELECT assessment_id, %(owner)s, uid, id, outline, grade, score, grade_score,
        (id %% 100 < %(decided)s)::int,
        CASE WHEN id %% 100 < %(decided)s THEN 'accepted' ELSE 'unreviewed' END, 'model',
        CASE WHEN id %% 100 < %(decided)s THEN %(user)s END,
-       now() - id * interval '1 second', now()
+       now() - id * interval '1 second', now(), false, ''
 FROM review_footprint WHERE assessment_id = %(row)s ORDER BY id
 """
 DECISIONS = """
 INSERT INTO review_decision (id, assessment_id, building_id, number, on_version, kind, grade,
-                             reason, user_id, made_at)
-SELECT gen_random_uuid(), assessment_id, id, 1, 0, 'accept', grade, '', %(user)s, updated_at
+                             reason, because, flagged, others, user_id, made_at)
+SELECT gen_random_uuid(), assessment_id, id, 1, 0, 'accept', grade, '', '', false, '[]', %(user)s,
+       updated_at
 FROM review_building WHERE assessment_id = %(row)s AND version = 1
 """
 
