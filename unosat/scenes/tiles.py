@@ -3,7 +3,6 @@
 The whole wish is in the address (see looks.py), so each look is kept by the browser like any other.
 """
 
-import io
 import math
 from functools import lru_cache
 from typing import Any
@@ -14,27 +13,21 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 from numpy.typing import NDArray
-from PIL import Image
 from rasterio.crs import CRS
 from rio_tiler.errors import TileOutsideBounds
-from rio_tiler.io import Reader
 from rio_tiler.models import ImageData
 
 from unosat.accounts.actors import actor_of
 from unosat.errors import NotFound
-from unosat.ops import store
 from unosat.scenes import bands, selectors
 from unosat.scenes.looks import Look
 from unosat.scenes.models import Scene
+from unosat.scenes.rasters import opened, webp
 
 TILE_PX = 256
 OVERVIEW_PX = 320  # longest side
 DEEPEST_ZOOM = 24
 EQUATOR_PIXEL_M = 156_543.034  # of a tile of zoom 0
-WEBP_QUALITY = 85
-BLOCK_PX = 512  # side of a block of a clean COG
-HEADER_BYTES = 64 * 1024  # fetched for each tile from a bucket: all but the tables of blocks
-BYTES_PER_BLOCK = 48  # of tables at most: place and size, of image and mask, at all levels
 # A scene's pixels never change; its owner may, so only the browser keeps them, and not for long.
 MERCATOR, DEGREES = CRS.from_epsg(3857), CRS.from_epsg(4326)
 CACHE = "private, max-age=3600"
@@ -103,10 +96,7 @@ def render(scene: Scene, z: int, x: int, y: int, look: Look | None = None) -> by
     """One tile of a ready scene as WebP with transparency; ``look`` None: as it is always shown."""
     look = look or Look()
     try:
-        with (
-            store.reading(header_bytes(scene)),
-            Reader(str(store.raster(scene.cog_key))) as reader,
-        ):
+        with opened(scene) as reader:
             image = reader.tile(
                 x, y, z, tilesize=TILE_PX, indexes=_wanted(scene, look),
                 resampling_method="bilinear",
@@ -120,7 +110,7 @@ def render_overview(scene: Scene, look: Look) -> bytes:
     """All of a ready scene in at most ``OVERVIEW_PX`` pixels a side."""
     if scene.footprint is None:
         raise NotFound("no footprint")
-    with store.reading(HEADER_BYTES), Reader(str(store.raster(scene.cog_key))) as reader:
+    with opened(scene) as reader:
         image = reader.part(
             scene.footprint.extent, dst_crs=MERCATOR, bounds_crs=DEGREES, max_size=OVERVIEW_PX,
             indexes=_wanted(scene, look), resampling_method="bilinear",
@@ -141,23 +131,9 @@ def _drawn(scene: Scene, look: Look, image: ImageData) -> bytes:
     chosen, read = look.bands or bands.shown(scene), _wanted(scene, look)
     pixels = image.data[[read.index(band) for band in chosen]]
     stretch = look.of(bands.stretch_of(scene, chosen))
-    return _webp(stretch.apply(pixels, valid), valid)
-
-
-def header_bytes(scene: Scene) -> int:
-    """With all tables of blocks: what GDAL cannot fetch of them later it would show as empty."""
-    blocks = math.ceil(scene.width / BLOCK_PX) * math.ceil(scene.height / BLOCK_PX)
-    return HEADER_BYTES + BYTES_PER_BLOCK * blocks
-
-
-def _webp(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> bytes:
-    alpha = np.where(valid, 255, 0).astype(np.uint8)
-    stacked = np.ascontiguousarray(np.moveaxis(np.concatenate([pixels, alpha[None]]), 0, -1))
-    written = io.BytesIO()
-    Image.fromarray(stacked).save(written, "WEBP", quality=WEBP_QUALITY, method=2)
-    return written.getvalue()
+    return webp(stretch.apply(pixels, valid), valid)
 
 
 @lru_cache(maxsize=1)
 def _nothing() -> bytes:
-    return _webp(np.zeros((3, TILE_PX, TILE_PX), np.uint8), np.zeros((TILE_PX, TILE_PX), np.bool_))
+    return webp(np.zeros((3, TILE_PX, TILE_PX), np.uint8), np.zeros((TILE_PX, TILE_PX), np.bool_))

@@ -1,19 +1,12 @@
 """A picture of one building and its surroundings, for a look that shows nothing else."""
 
-import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from rasterio.errors import WindowError
-from rio_tiler.errors import RioTilerError
-from rio_tiler.io import Reader
 
-from detection.radiometry import Stretch
-from unosat.ops import store
 from unosat.review.models import Building
+from unosat.scenes import rasters
 from unosat.scenes.models import Scene
 
 PICTURE_PX = 640
@@ -21,8 +14,6 @@ SMALLEST_M = 60.0  # a side: a house with its street
 ROOM = 2.5  # times the building's longer side
 WIDER = 3.0  # times that, when somebody wants to see what is around
 DEGREE_M = 111_320.0  # of latitude; only the size of the picture hangs on it
-HEADER_BYTES = 256 * 1024  # as for map tiles
-WEBP_QUALITY = 85
 
 Ring = list[tuple[float, float]]
 
@@ -82,35 +73,11 @@ def side_m(frame: Frame) -> float:
 
 def render(scene: Scene, frame: Frame) -> bytes:
     """The picture as WebP; transparent where the scene has no pixels."""
-    shown = scene.stretch or {"bands": [1, 2, 3], "low": [0.0] * 3, "high": [255.0] * 3}
-    wanted = sorted(set(shown["bands"]))
     west, south, east, north = frame.box
     shift = 360.0 if west > 180 else 0.0  # outlines beyond the 180th meridian are kept so
-    try:
-        with store.reading(HEADER_BYTES), Reader(str(store.raster(scene.cog_key))) as reader:
-            image = reader.part(
-                (west - shift, south, east - shift, north),
-                bounds_crs="EPSG:4326",
-                dst_crs="EPSG:4326",
-                width=PICTURE_PX,
-                height=PICTURE_PX,
-                indexes=wanted,
-                resampling_method="bilinear",
-            )
-    except (RioTilerError, WindowError):  # the scene lies elsewhere
-        return _webp(
-            np.zeros((3, PICTURE_PX, PICTURE_PX), np.uint8),
-            np.zeros((PICTURE_PX, PICTURE_PX), np.bool_),
-        )
-    pixels = image.data[[wanted.index(band) for band in shown["bands"]]]
-    valid: NDArray[np.bool_] = image.mask > 0
-    stretch = Stretch(tuple(shown["low"]), tuple(shown["high"]))
-    return _webp(stretch.apply(pixels, valid), valid)
-
-
-def _webp(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> bytes:
-    alpha = np.where(valid, 255, 0).astype(np.uint8)
-    stacked = np.ascontiguousarray(np.moveaxis(np.concatenate([pixels, alpha[None]]), 0, -1))
-    written = io.BytesIO()
-    Image.fromarray(stacked).save(written, "WEBP", quality=WEBP_QUALITY, method=2)
-    return written.getvalue()
+    bounds = (west - shift, south, east - shift, north)
+    found = rasters.cut(scene, bounds, "EPSG:4326", PICTURE_PX)
+    if found is None:
+        shape = PICTURE_PX, PICTURE_PX
+        found = np.zeros((3, *shape), np.uint8), np.zeros(shape, np.bool_)
+    return rasters.webp(*found)

@@ -13,7 +13,7 @@ from rio_tiler.io import Reader
 
 from tests.conftest import MakeGeotiff
 from tests.unosat.scenes.hostile import one_tile
-from unosat.scenes import cogs, sandbox, tiles
+from unosat.scenes import cogs, rasters, sandbox
 from unosat.scenes.convert import WRITTEN
 from unosat.scenes.models import Scene
 from unosat.scenes.overviews import overviews_of
@@ -131,7 +131,7 @@ def test_a_map_tile_fetches_every_table_of_blocks_at_once(tmp_path: Path) -> Non
 
     first_block = min(at for _, offsets in directories(tmp_path / "clean.tif") for at in offsets)
 
-    fetched = tiles.header_bytes(Scene(width=SIDE, height=SIDE))
+    fetched = rasters.header_bytes(Scene(width=SIDE, height=SIDE))
     assert first_block <= fetched < 3 * first_block  # a BigTIFF has tables twice as large
 
 
