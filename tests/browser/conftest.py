@@ -66,7 +66,8 @@ def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignI
     """Return a function that opens a browser of its own for a user, and signs in there.
 
     Such a test also asks for ``application`` or ``live_stack``, by name or by ``usefixtures``.
-    It fails if any page asked another host for anything, or ran into an error of ours.
+    It fails if any page asked another host for anything, missed a part of itself, or ran into an
+    error of ours.
     """
     name = "live_stack" if "live_stack" in request.fixturenames else "application"
     stack: Stack = request.getfixturevalue(name)
@@ -81,6 +82,7 @@ def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignI
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         context.on("request", lambda sent: wrong.extend(_foreign(sent, stack.url)))
+        context.on("requestfailed", lambda sent: wrong.extend(_missing(sent)))
         user.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
         user.save()
         page = context.new_page()
@@ -107,6 +109,13 @@ def photograph() -> Callable[[Page, str], None]:
         page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     return keep
+
+
+def _missing(sent: Request) -> list[str]:
+    """Styles and scripts that did not come, but for those of a page that was left meanwhile."""
+    left = "ERR_ABORTED" in (sent.failure or "")
+    part = sent.resource_type in {"stylesheet", "script"}
+    return [f"did not come: {sent.url} ({sent.failure})"] if part and not left else []
 
 
 def _foreign(sent: Request, ours: str) -> list[str]:

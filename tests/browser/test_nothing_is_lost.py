@@ -5,6 +5,7 @@ One journey after the other, in a browser of its own whose profile outlives it.
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
 
 from tests.browser.conftest import CHROMIUM, PASSWORD, PATIENCE_MS, SOFTWARE_WEBGL, WINDOW, SignIn
 from tests.browser.map_page import await_map, await_saved, pick
@@ -26,6 +27,7 @@ from unosat.review.models import Building, Decision
 pytestmark = pytest.mark.browser
 
 HOUSES = 6
+TRIES = 5  # of a tab after all of them were killed
 EACH = 10  # decisions on each house without a line
 ALL = HOUSES * EACH
 FULL = """IDBObjectStore.prototype.add = () => {
@@ -71,6 +73,15 @@ class Crashing:
         for pid in self._processes("--type=renderer"):
             os.kill(pid, signal.SIGKILL)
             assert gone(pid)
+
+    def new_tab(self) -> Page:
+        """A tab; tried again while the browser still hands out a process that was just killed."""
+        for _ in range(TRIES):
+            try:
+                return self.context.new_page()
+            except Error:
+                time.sleep(1)
+        return self.context.new_page()
 
     def crash(self) -> None:
         """Kill -9 of the browser itself."""
@@ -171,7 +182,7 @@ def test_no_decision_is_lost_and_none_is_made_twice(  # noqa: PLR0915 (one journ
     browser.context.route("**/decisions", not_sending)
     browser.context.set_offline(False)
     browser.kill_tabs()
-    page = browser.context.new_page()
+    page = browser.new_tab()
     open_map(page, row)
     unsaved(page, ALL)
     browser.crash()

@@ -8,10 +8,16 @@ CELERY = [sys.executable, "-m", "celery", "-A", "unosat.celery"]
 
 
 def web_command(host: str, port: int) -> list[str]:
-    """The web process. Open event streams get 3 seconds at a shutdown, else they would hold it."""
+    """The web process.
+
+    Open event streams get 3 seconds at a shutdown, else they would hold it. Each request begins
+    with no context of the one before: after an upload, asyncio would hand the next request of that
+    connection a context whose threads have ended (CPython issue 140947), and cut its answer off.
+    """
     listen = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "3"]
     quiet = ["--lifespan", "off", "--no-server-header", "--log-level", "warning"]
-    return [sys.executable, "-m", "uvicorn", "unosat.asgi:application", *listen, *quiet]
+    server = [sys.executable, "-m", "uvicorn", "unosat.asgi:application"]
+    return [*server, *listen, *quiet, "--reset-contextvars"]
 
 
 def beat_command() -> list[str]:

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import http.client
 import socket
 import time
 from collections.abc import Iterator
@@ -97,6 +98,30 @@ def test_an_upload_whose_line_is_cut_goes_on_where_it_was(
     assert store_path(Upload.objects.get().path).read_bytes() == data
     done = requests.head(address, headers=headers, timeout=30)
     assert done.headers["X-Scene-Id"] == str(Scene.objects.get().pk)
+
+
+def test_what_follows_an_upload_on_its_connection_comes_whole(
+    web: Stack, headers: dict[str, str]
+) -> None:
+    data = np.random.default_rng(4).bytes(
+        5_000_000
+    )  # faster than the server writes: it stops listening for a while
+    address = urlsplit(announce(web, headers, len(data)))
+    facts = {"Upload-Offset": "0", "Content-Type": BYTES, "Content-Length": str(len(data))}
+    line = http.client.HTTPConnection(address.netloc, timeout=60)
+
+    with contextlib.closing(line):
+        line.request("PATCH", address.path, data, headers | facts)
+        assert answer(line)[0].status == 204
+        for _ in range(20):
+            line.request("GET", "/static/ninja/swagger-ui.css")
+            response, styles = answer(line)
+            assert len(styles) == int(response.headers["Content-Length"]) > 0
+
+
+def answer(line: http.client.HTTPConnection) -> tuple[http.client.HTTPResponse, bytes]:
+    response = line.getresponse()
+    return response, response.read()
 
 
 def test_tus_js_client_sends_goes_on_in_another_process_and_ends(
