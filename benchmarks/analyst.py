@@ -1,6 +1,7 @@
 """A scripted analyst in Chromium: what a person at the keyboard waits for, building after building.
 
     python -m benchmarks.analyst [--buildings 200000] [--side 20000] [--reviewed 500]
+                                 [--pause 2000]
 
 On the assessment of ``benchmarks.workbench``. The aims: from a key press to the next building
 painted and the map told 100 ms at the 95th percentile; queue and list usable within 2.5 s on a line
@@ -12,6 +13,7 @@ import argparse
 import os
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +29,34 @@ LINE = {
     "uploadThroughput": 1e6 / 8,
 }
 KEYS = ("Space", "0", "1", "2", "3", "x")
-WARM = 50  # buildings before memory is measured first
+WARM = 50  # buildings between two looks at the memory
 SIZE = {"width": 1440, "height": 900}  # px
 
-# From the press of a key to the second frame in which another building is in the panel: the first
-# one in which the browser may paint it has then been painted.
+# From the press of a key: until another building is in the panel; until the second frame after
+# that, when the first one that shows it has been painted; and until the browser says that a frame
+# was on the screen, which here waits for the software that stands in for a graphics card.
 WATCH = """
-() => {
   window.waits = [];
+  window.presented = [];
   let pressed = null;
-  addEventListener("keydown", () => { pressed = performance.now(); }, true);
-  const shown = () => document.querySelector("[data-building]")?.dataset.building;
-  let last = shown();
+  let last;
+  addEventListener("keydown", (event) => { pressed = event.timeStamp; }, true);
   new MutationObserver(() => {
-    const now = shown();
+    const now = document.querySelector("[data-building]")?.dataset.building;
     if (now === undefined || now === last) return;
     last = now;
     const began = pressed;
     pressed = null;
     if (began === null) return;
+    const changed = performance.now() - began;
     requestAnimationFrame(() => requestAnimationFrame(() => {
-      window.waits.push(performance.now() - began);
+      window.waits.push([changed, performance.now() - began]);
     }));
-  }).observe(document.body, { subtree: true, childList: true, attributes: true });
-}
+  }).observe(document, { subtree: true, childList: true, attributes: true });
+  new PerformanceObserver((list) => {
+    const keys = list.getEntries().filter(({ name }) => name === "keydown");
+    window.presented.push(...keys.map(({ duration }) => duration));
+  }).observe({ type: "event", durationThreshold: 16 });
 """
 FRAMES = """
 () => new Promise((resolve) => {
@@ -73,6 +79,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--buildings", type=int, default=200_000)
     parser.add_argument("--side", type=int, default=20_000, help="of the scene, in pixels")
     parser.add_argument("--reviewed", type=int, default=500)
+    parser.add_argument(
+        "--pause", type=int, default=500, help="ms before each key; people take 3 s"
+    )
     args = parser.parse_args(arguments)
 
     import django
@@ -84,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
         bench = Bench(args.buildings, args.side, rounds=1)
         _order_now(bench)
         with _web() as (url, _):
-            _sit_down(bench, url, args.reviewed)
+            _sit_down(bench, url, args.reviewed, args.pause)
 
 
 def _order_now(bench: Bench) -> None:
@@ -95,7 +104,7 @@ def _order_now(bench: Bench) -> None:
     tasks.order(str(bench.row.pk))
 
 
-def _sit_down(bench: Bench, url: str, reviewed: int) -> None:
+def _sit_down(bench: Bench, url: str, reviewed: int, pause: int) -> None:
     from playwright.sync_api import sync_playwright
 
     from tests.browser.conftest import CHROMIUM, SOFTWARE_WEBGL
@@ -110,7 +119,7 @@ def _sit_down(bench: Bench, url: str, reviewed: int) -> None:
         _sign_in(page, bench)
         address = f"/assessments/{bench.row.pk}/"
         _on_a_slow_line(page, address)
-        _review(page, address, reviewed)
+        _review(page, address, reviewed, pause)
         frames = page.evaluate(FRAMES)
         print(f"map frames while it is still: {summary(frames)}")
         print(f"errors in the page: {wrong or 'none'}")
@@ -158,11 +167,11 @@ def _on_a_slow_line(page: Any, address: str) -> None:  # noqa: ANN401
     )
 
 
-def _review(page: Any, address: str, reviewed: int) -> None:  # noqa: ANN401
+def _review(page: Any, address: str, reviewed: int, pause: int) -> None:  # noqa: ANN401
     """Decide on so many buildings with single keys, one after the other."""
+    page.add_init_script(WATCH)
     page.goto(address)
     page.wait_for_selector("#map[data-map-idle=true]", timeout=120_000)
-    page.evaluate(WATCH)
     devtools = page.context.new_cdp_session(page)
     devtools.send("Performance.enable")
     chance = random.Random(2)  # noqa: S311
@@ -174,19 +183,25 @@ def _review(page: Any, address: str, reviewed: int) -> None:  # noqa: ANN401
         uid = page.get_attribute("[data-building]", "data-building")
         page.keyboard.press(chance.choice(KEYS))
         page.wait_for_selector(f"[data-building]:not([data-building='{uid}'])[aria-busy=false]")
-        if number in {WARM, reviewed - 1}:
+        page.wait_for_timeout(pause)
+        if number % WARM == 0 or number == reviewed - 1:
             memory.append(_memory(devtools, page))
     spent = time.perf_counter() - began
     page.wait_for_selector("[data-waiting]", state="detached", timeout=60_000)
-    waits = page.evaluate("() => window.waits")
-    print(f"key press to the next building painted: {summary(waits)}, of {len(waits)}")
+    waits: list[tuple[float, float]] = page.evaluate("() => window.waits")
+    changed, painted = [one for one, _ in waits], [one for _, one in waits]
+    print(f"key press to the next building in the panel: {summary(changed)}, of {len(changed)}")
+    print(f"key press to the next building painted:      {summary(painted)}")
+    presented = page.evaluate("() => window.presented")
+    print(f"key press to a frame on the screen:          {summary(presented)}")
     print(f"{reviewed} buildings in {spent:.0f} s by a script that does not look")
-    if len(memory) > 1:
-        (heap, all_of_it), (heap_after, all_after) = memory
-        print(
-            f"memory from building {WARM} to {reviewed}: JavaScript {heap:.1f} to {heap_after:.1f} "
-            f"MB, the page's process {all_of_it:.0f} to {all_after:.0f} MB"
-        )
+    heaps, processes = zip(*memory, strict=True)
+    print(f"every {WARM} buildings, MB of JavaScript: {_rounded(heaps)}")
+    print(f"every {WARM} buildings, MB of the page's process: {_rounded(processes)}")
+
+
+def _rounded(amounts: Sequence[float]) -> str:
+    return " ".join(f"{amount:.0f}" for amount in amounts)
 
 
 def _memory(devtools: Any, page: Any) -> tuple[float, float]:  # noqa: ANN401
@@ -213,6 +228,7 @@ def _renderer_mb() -> float:
 def _say_what_was_stored(bench: Bench) -> None:
     from unosat.review.models import Decision
 
+    bench.user.refresh_from_db()
     mine = Decision.objects.filter(assessment=bench.row, made_at__gte=bench.user.last_login)
     twice = mine.count() - mine.values("building").distinct().count()
     print(f"{mine.count()} decisions stored, {twice} of them on a building decided on twice")

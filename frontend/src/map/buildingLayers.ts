@@ -6,6 +6,7 @@ import type {
   ExpressionSpecification,
   FilterSpecification,
   GeoJSONSource,
+  GeoJSONSourceDiff,
   Map as MapLibreMap,
   VectorTileSource,
 } from "maplibre-gl";
@@ -16,6 +17,7 @@ import { isFlagged } from "../review/workbench";
 import { addGradeImages } from "./badges";
 import { addDots } from "./dotLayer";
 
+const NOTHING: GeoJSON.FeatureCollection = { type: "FeatureCollection", features: [] };
 const TILES = "buildings";
 const CHANGED = "changed";
 const GLYPHS_FROM_ZOOM = 16; // farther out, badges and hatches would hide the houses
@@ -138,7 +140,6 @@ export function addBuildingLayers(
   assessment: string,
   onPick: (uid: string | null) => void,
 ): BuildingLayers {
-  const changed = new Map<string, Building>();
   const hiddenTiles = new Set<string>();
   let selected: string | null = null;
   let lifted: string | null = null;
@@ -150,7 +151,7 @@ export function addBuildingLayers(
 
   addGradeImages(map);
   map.addSource(TILES, { type: "vector", tiles: tiles(), promoteId: "uid", maxzoom: 20 });
-  map.addSource(CHANGED, { type: "geojson", data: collection([]), promoteId: "uid" });
+  map.addSource(CHANGED, { type: "geojson", data: NOTHING, promoteId: "uid" });
   const dots = addDots(map, TILES, byGrade);
   const layers = [dots, ...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
 
@@ -161,8 +162,9 @@ export function addBuildingLayers(
   const hideTile = (uid: string, hidden: boolean): void => {
     map.setFeatureState({ source: TILES, sourceLayer: "buildings", id: uid }, { hidden });
   };
-  const draw = (): void => {
-    map.getSource<GeoJSONSource>(CHANGED)?.setData(collection([...changed.values()]));
+  /** Only what is new goes to the map: the thousandth decision costs no more than the first. */
+  const draw = (change: GeoJSONSourceDiff): void => {
+    void map.getSource<GeoJSONSource>(CHANGED)?.updateData(change);
   };
 
   map.on("click", (event) => {
@@ -180,15 +182,13 @@ export function addBuildingLayers(
 
   return {
     put(building) {
-      changed.set(building.uid, building);
       hiddenTiles.add(building.uid);
       hideTile(building.uid, true);
-      draw();
+      draw({ add: [feature(building)] });
       if (selected === building.uid) mark(building.uid, { selected: true });
     },
     drop(uid) {
-      changed.delete(uid);
-      draw();
+      draw({ remove: [uid] });
     },
     lift(uid) {
       if (lifted !== null) {
@@ -214,8 +214,7 @@ export function addBuildingLayers(
     reload() {
       for (const uid of hiddenTiles) hideTile(uid, false);
       hiddenTiles.clear();
-      changed.clear();
-      draw();
+      draw({ removeAll: true });
       map.getSource<VectorTileSource>(TILES)?.setTiles(tiles());
     },
   };
@@ -279,18 +278,9 @@ function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | nul
   return [`${source}-fill`, `${source}-hatch`, ...outlines, `${source}-badge`];
 }
 
-function collection(buildings: readonly Building[]): GeoJSON.FeatureCollection {
-  return {
-    type: "FeatureCollection",
-    features: buildings.map((building) => {
-      const { uid, outline, grade, score, review, source, version } = building;
-      const flagged = isFlagged(building);
-      const known = { uid, grade, review, source, version, flagged };
-      return {
-        type: "Feature",
-        geometry: outline,
-        properties: { ...known, ...(score === null ? {} : { score }) },
-      };
-    }),
-  };
+function feature(building: Building): GeoJSON.Feature {
+  const { uid, outline, grade, score, review, source, version } = building;
+  const known = { uid, grade, review, source, version, flagged: isFlagged(building) };
+  const properties = { ...known, ...(score === null ? {} : { score }) };
+  return { type: "Feature", geometry: outline, properties };
 }

@@ -46,6 +46,8 @@ export function bareMap(container: HTMLElement, options: Partial<MapOptions>): P
     dragRotate: false,
     pitchWithRotate: false,
     maxZoom: 22,
+    // An analyst passes over a whole city; the browser's own cache keeps what lies behind.
+    maxTileCacheZoomLevels: 2,
     ...options,
   });
   map.touchZoomRotate.disableRotation();
@@ -105,6 +107,11 @@ class NorthArrow implements IControl {
   }
 }
 
+/** Until the map has drawn again, whoever asks is told to wait. */
+export function sayBusy(container: HTMLElement): void {
+  container.dataset["mapIdle"] = "false";
+}
+
 /** Says in attributes what is on the screen, for tests and for anyone who scripts the page. */
 export function reportTo(container: HTMLElement, map: MapLibreMap): void {
   const view = (): void => {
@@ -116,9 +123,7 @@ export function reportTo(container: HTMLElement, map: MapLibreMap): void {
     container.dataset["mapIdle"] = "true";
   });
   for (const busy of ["movestart", "dataloading"] as const) {
-    map.on(busy, () => {
-      container.dataset["mapIdle"] = "false";
-    });
+    map.on(busy, () => sayBusy(container));
   }
   map.on("moveend", view);
 }

@@ -7,6 +7,7 @@ import { ground } from "../review/ground";
 import { addressOf, type Looks } from "../review/looks";
 import type { Session } from "../review/session";
 import { views } from "../review/views";
+import { afterPaint, nextFrame } from "./afterPaint";
 import { addAreaLayer } from "./areaLayer";
 import { addBuildingLayers } from "./buildingLayers";
 import { createChorus, type Chorus } from "./chorus";
@@ -15,7 +16,7 @@ import { addGapLayer } from "./gapLayer";
 import { addImagery } from "./imagery";
 import { addPeerLayer } from "./peerLayer";
 import { createPen } from "./pen";
-import { corners, openMap } from "./start";
+import { corners, openMap, sayBusy } from "./start";
 import { addTeamLayer } from "./teamLayer";
 
 const NEAR_ZOOM = 18.5; // a building of 10 m is some 60 pixels wide
@@ -46,7 +47,8 @@ export async function openWorkbench(session: Session, looks: AllLooks): Promise<
   }
   dress(map);
   session.teams.see(addTeamLayer(map));
-  session.see({ ...chorus, ...addPeerLayer(map), ...travel(map) }, createPen(map));
+  const sight = { ...chorus, ...addPeerLayer(map), ...travel(map) };
+  session.see(afterPaint(sight, afterFrame(map, host)), createPen(map));
   map.on("moveend", () => void session.refreshList());
   map.on("moveend", session.moved);
   follow(map, session, bounds);
@@ -66,6 +68,17 @@ export async function openWorkbench(session: Session, looks: AllLooks): Promise<
       return undress;
     });
   }
+}
+
+/** How the map waits for the panels; it says meanwhile that it is busy, and when it is no more. */
+function afterFrame(map: MapLibreMap, host: HTMLElement) {
+  return (flush: () => void): void => {
+    sayBusy(host);
+    nextFrame(() => {
+      flush();
+      map.triggerRepaint();
+    });
+  };
 }
 
 /** Let a layer follow its look; returns how to fade it again when the share has changed. */
