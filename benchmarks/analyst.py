@@ -10,6 +10,7 @@ of 5 Mbit/s, before the map's code has arrived; 500 buildings without an error a
 """
 
 import argparse
+import contextlib
 import os
 import random
 import time
@@ -177,7 +178,7 @@ def _review(page: Any, address: str, reviewed: int, pause: int) -> None:  # noqa
     chance = random.Random(2)  # noqa: S311
     page.keyboard.press("n")
     page.wait_for_selector("[data-building]")
-    memory: list[tuple[float, float]] = []
+    memory: list[tuple[float, float, float]] = []
     began = time.perf_counter()
     for number in range(reviewed):
         uid = page.get_attribute("[data-building]", "data-building")
@@ -195,33 +196,41 @@ def _review(page: Any, address: str, reviewed: int, pause: int) -> None:  # noqa
     presented = page.evaluate("() => window.presented")
     print(f"key press to a frame on the screen:          {summary(presented)}")
     print(f"{reviewed} buildings in {spent:.0f} s by a script that does not look")
-    heaps, processes = zip(*memory, strict=True)
+    heaps, processes, held = zip(*memory, strict=True)
     print(f"every {WARM} buildings, MB of JavaScript: {_rounded(heaps)}")
     print(f"every {WARM} buildings, MB of the page's process: {_rounded(processes)}")
+    print(f"of which held after being told to give back: {_rounded(held)}")
 
 
 def _rounded(amounts: Sequence[float]) -> str:
     return " ".join(f"{amount:.0f}" for amount in amounts)
 
 
-def _memory(devtools: Any, page: Any) -> tuple[float, float]:  # noqa: ANN401
-    """JavaScript's heap after a collection, and the largest renderer's own memory, in MB."""
+def _memory(devtools: Any, page: Any) -> tuple[float, float, float]:  # noqa: ANN401
+    """In MB: JavaScript's heap after a collection, and the page's process.
+
+    The process as it is, and after it was told that memory is short.
+    """
     devtools.send("HeapProfiler.collectGarbage")
     metrics = devtools.send("Performance.getMetrics")["metrics"]
     heap = next(one["value"] for one in metrics if one["name"] == "JSHeapUsedSize")
-    page.wait_for_timeout(200)
-    return heap / 1e6, _renderer_mb()
+    as_it_is = _renderer_mb(page)
+    devtools.send("Memory.simulatePressureNotification", {"level": "critical"})
+    page.wait_for_timeout(1000)
+    return heap / 1e6, as_it_is, _renderer_mb(page)
 
 
-def _renderer_mb() -> float:
+def _renderer_mb(page: Any) -> float:  # noqa: ANN401
+    """What the largest of the browser's page processes has for itself."""
+    devtools = page.context.browser.new_browser_cdp_session()
+    processes = devtools.send("SystemInfo.getProcessInfo")["processInfo"]
+    devtools.detach()
     largest = 0.0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            if b"--type=renderer" in (status.parent / "cmdline").read_bytes():
-                lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-                largest = max(largest, int(lines["RssAnon"].split()[0]) / 1e3)
-        except OSError:
-            continue  # ended meanwhile
+    for pid in (one["id"] for one in processes if one["type"] == "renderer"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            status = Path(f"/proc/{pid}/status").read_text()
+            lines = dict(line.split(":", 1) for line in status.splitlines())
+            largest = max(largest, int(lines["RssAnon"].split()[0]) / 1e3)
     return largest
 
 
