@@ -188,7 +188,11 @@ def _review(page: Any, address: str, reviewed: int, pause: int) -> None:  # noqa
         if number % WARM == 0 or number == reviewed - 1:
             memory.append(_memory(devtools, page))
     spent = time.perf_counter() - began
-    page.wait_for_selector("[data-waiting]", state="detached", timeout=60_000)
+    heaps, processes, held = zip(*memory, strict=True)
+    print(f"every {WARM} buildings, MB of JavaScript: {_rounded(heaps)}")
+    print(f"every {WARM} buildings, MB of the page's process: {_rounded(processes)}")
+    print(f"of which held after being told to give back: {_rounded(held)}")
+    page.wait_for_selector("[data-waiting]", state="detached", timeout=300_000)
     waits: list[tuple[float, float]] = page.evaluate("() => window.waits")
     changed, painted = [one for one, _ in waits], [one for _, one in waits]
     print(f"key press to the next building in the panel: {summary(changed)}, of {len(changed)}")
@@ -196,10 +200,6 @@ def _review(page: Any, address: str, reviewed: int, pause: int) -> None:  # noqa
     presented = page.evaluate("() => window.presented")
     print(f"key press to a frame on the screen:          {summary(presented)}")
     print(f"{reviewed} buildings in {spent:.0f} s by a script that does not look")
-    heaps, processes, held = zip(*memory, strict=True)
-    print(f"every {WARM} buildings, MB of JavaScript: {_rounded(heaps)}")
-    print(f"every {WARM} buildings, MB of the page's process: {_rounded(processes)}")
-    print(f"of which held after being told to give back: {_rounded(held)}")
 
 
 def _rounded(amounts: Sequence[float]) -> str:
