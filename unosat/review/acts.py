@@ -301,6 +301,7 @@ def one_at_a_time(row: Assessment) -> None:
 
 CHANGED = [
     "outline",
+    "cell",
     "grade",
     "grade_score",
     "review",
@@ -411,6 +412,7 @@ def _replaced(building: Building, kind: str, by: list[UUID]) -> Change:
 def _become(change: Change, user_id: int) -> None:
     building, state = change.building, change.state
     building.outline = outlines.from_wkb(state.outline)
+    (building.cell,) = outlines.cells([building.outline])
     building.grade = state.grade
     building.grade_score = state.grade_score
     building.review = state.review
