@@ -59,7 +59,7 @@ SELECT
     || {LAYER_OF_AREAS}
 """  # noqa: S608 (of our own words)
 # A dot for every place and grade, so that the map can hide what is below a score or rejected.
-# What has no cell (an old row that nothing has touched since there are cells) comes with its outline.
+# What has no cell (made before there were cells, not in the queue yet) comes with its outline.
 DOTS = f"""
 WITH {TILE}, places AS (
     SELECT (cell - %(first)s) >> %(shift)s AS place, grade,
