@@ -17,7 +17,7 @@ from detection.footprints import LONLAT_DECIMALS
 from detection.grades import Grade
 from unosat.assessments.models import Assessment
 from unosat.errors import NotFound
-from unosat.review import guard, outlines, replay, returning
+from unosat.review import guard, outlines, replay, returning, rewriting
 from unosat.review.errors import (
     BuildingReplaced,
     ChangedMeanwhile,
@@ -38,7 +38,7 @@ Kind = Decision.Kind
 
 LONGEST_SHIFT_M = 40.0  # a roof 100 m high, seen from 20 degrees off the vertical, leans 36 m
 MOST_SHIFTED = 2000  # buildings in one act: a second's work
-ROWS_AT_ONCE = 200  # of one UPDATE
+ROWS_AT_ONCE = 200  # of one INSERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +299,7 @@ def write(act: Act, changes: Sequence[Change]) -> None:
     if len(old) == 1:
         old[0].save()
     elif old:
-        Building.objects.bulk_update(old, CHANGED, batch_size=ROWS_AT_ONCE)
+        rewriting.rewrite(old)
     Decision.objects.bulk_create(
         [_decision(act, change, first=i == 0, several=several) for i, change in enumerate(changes)],
         batch_size=ROWS_AT_ONCE,
@@ -313,20 +313,6 @@ def one_at_a_time(row: Assessment) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(row.pk)])
-
-
-CHANGED = [
-    "outline",
-    "cell",
-    "grade",
-    "grade_score",
-    "review",
-    "unsure_because",
-    "flagged",
-    "version",
-    "updated_by",
-    "updated_at",
-]
 
 
 def _lead(act: Act) -> On:
