@@ -357,12 +357,12 @@ def reviewed(of: Population, effort: float, samples: int = AFTER_SAMPLES) -> Rev
     grades = np.array([0, 1 - of.missed_damaged, *[of.missed_damaged / 3] * 3])
     seen, missed, added = [], np.zeros(5, np.int64), np.zeros(5, np.int64)
     for squares, expected, count in zip(of.squares, of.missed, looked_at, strict=True):
-        there = rng.multinomial(rng.poisson(rng.gamma(1, expected, squares)), grades)
-        still = rng.binomial(there, 1 - ADDED_OF_MISSED)
+        standing = rng.multinomial(rng.poisson(rng.gamma(1, expected, squares)), grades)
+        still = rng.binomial(standing, 1 - ADDED_OF_MISSED)
         chosen = np.stack([rng.permutation(squares)[:count] for _ in range(samples)])
         seen.append(still[chosen])
         missed += still.sum(0)
-        added += (there - still).sum(0)
+        added += (standing - still).sum(0)
     return Reviewed(counts, found, tuple(seen), missed, added)
 
 
