@@ -2,14 +2,25 @@
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import redis
 from playwright.sync_api import Page, Route, expect
 
+from detection.grades import Grade
 from tests.browser.conftest import PATIENCE_MS, SignIn
 from tests.browser.map_page import await_map, await_saved, click_on, pick
-from tests.unosat.makers import make_done_assessment, make_organisation, make_user
+from tests.unosat.makers import (
+    house_outline,
+    make_actor,
+    make_done_assessment,
+    make_organisation,
+    make_user,
+)
+from unosat.review import services
 from unosat.review.models import Building, Decision
+from unosat.review.services import DecisionRequest
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
 
@@ -49,6 +60,52 @@ def test_a_decision_shows_in_the_other_browser_without_a_reload(
     photograph(theirs, "two-people")
     mine.close()
     expect(theirs.locator("[data-peer]")).to_have_count(0, timeout=PATIENCE_MS)
+
+
+def test_a_decision_that_was_never_announced_to_a_browser_is_caught_up_with(
+    two: tuple[Page, Page, Building], redis_url: str
+) -> None:
+    """Redis cuts the server off while it is made; the server says that it missed something."""
+    _, theirs, building = two
+    theirs.context.route(re.compile(r"/presence$"), lambda route: route.abort())  # no other hint
+    theirs.reload()
+    await_map(theirs)
+    pick(theirs, str(building.uid))
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.client_kill_filter(_type="pubsub") > 0
+        services.record_decision(
+            make_actor(building.organisation),
+            building.assessment_id,
+            DecisionRequest(id=uuid4(), kind="reject", building=building.uid),
+        )
+        assert client.pubsub_numpat() == 0  # nobody listened when it was told
+
+    theirs.wait_for_selector("[data-review=rejected][data-version='1']")
+
+
+def test_an_undo_over_what_another_drew_meanwhile_is_refused_in_words_and_shows_what_stands(
+    two: tuple[Page, Page, Building], photograph: Any
+) -> None:
+    mine, _, building = two
+    pick(mine, str(building.uid))
+    mine.click(".reject")
+    mine.wait_for_selector(":text('Saved: rejected')")
+    services.record_decision(
+        make_actor(building.organisation),
+        building.assessment_id,
+        DecisionRequest(
+            id=uuid4(), kind="add", grade=Grade.DESTROYED, outline=house_outline(0, shift_px=4)
+        ),
+    )
+
+    mine.keyboard.press("Control+z")
+
+    mine.wait_for_selector(":text('cannot be taken back: another building stands there now')")
+    mine.wait_for_selector("[data-review=rejected][data-version='1']")
+    photograph(mine, "undo-refused")
+    await_saved(mine)
+    building.refresh_from_db()
+    assert (building.review, building.version) == ("rejected", 1)
 
 
 def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_settles(

@@ -115,6 +115,7 @@ class _Results:
 
 def _store_chunk(row: Assessment, chunk: list[footprints.Footprint]) -> None:
     stored = Footprint.objects.bulk_create(_footprint(row, found) for found in chunk)
+    cells = outlines.cells([footprint.outline for footprint in stored])
     Building.objects.bulk_create(
         Building(
             assessment=row,
@@ -125,8 +126,10 @@ def _store_chunk(row: Assessment, chunk: list[footprints.Footprint]) -> None:
             grade=footprint.grade,
             score=footprint.score,
             grade_score=footprint.grade_score,
+            # now, not with its turn in the queue: the map far off is made of cells
+            cell=cell,
         )
-        for footprint in stored
+        for footprint, cell in zip(stored, cells, strict=True)
     )
 
 

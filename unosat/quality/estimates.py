@@ -12,6 +12,10 @@ thousands of samples is one call. The methods were chosen by such simulations (s
 - missed buildings, counted in squares: a gamma interval (Fay and Feuer, with the mean weight of
   Tiwari et al.), because counts are small, skewed and come in clusters.
 - a share of two such numbers (recall): MOVER for a ratio (Donner and Zou).
+
+After review a stratum falls into many small cells, and the intervals are then rather too wide than
+too narrow: those of all damaged buildings hold the truth in 94 to 98 of 100 simulated samples.
+Single grades swing more, as before review: 92 to 100 of 100.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from detection.footprints import LONLAT_DECIMALS
 from detection.grades import Grade
 from unosat.assessments.models import Assessment
 from unosat.errors import NotFound
-from unosat.review import guard, outlines, replay
+from unosat.review import guard, outlines, replay, returning, rewriting
 from unosat.review.errors import (
     BuildingReplaced,
     ChangedMeanwhile,
@@ -30,14 +30,15 @@ from unosat.review.errors import (
 )
 from unosat.review.guard import Drawn
 from unosat.review.models import Building, Decision
-from unosat.review.replay import History, State, Step
+from unosat.review.replay import State, Step
+from unosat.review.returning import Return
 from unosat.scenes.models import WGS84
 
 Kind = Decision.Kind
 
 LONGEST_SHIFT_M = 40.0  # a roof 100 m high, seen from 20 degrees off the vertical, leans 36 m
 MOST_SHIFTED = 2000  # buildings in one act: a second's work
-ROWS_AT_ONCE = 200  # of one UPDATE
+ROWS_AT_ONCE = 200  # of one INSERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +136,24 @@ def decide(act: Act) -> list[Change]:
     Raises:
         NotFound, ChangedMeanwhile, BuildingReplaced: it is not there as it was seen.
         OutlineOverlaps: its new outline lies over another building.
+        ReturnOverlaps: it was rejected, and another stands in its place by now.
     """
     (building,) = _as_seen(act, [_lead(act)])
+    hidden = not returning.stands(building.review)
     outline = None
     if act.drawn:
         (drawn,) = act.drawn
-        before = guard.shape_of(building.outline)
+        before = None if hidden else guard.shape_of(building.outline)
         guard.check_overlap(act.row, [Drawn(drawn, before)], own=[building.pk])
         outline = outlines.stored(drawn)
     grade = act.wanted.grade or building.grade
     step = Step(act.wanted.kind, grade, _wkb(outline), act.wanted.because)
-    return [Change(building, replay.apply(replay.now(building), step)[-1], outline)]
+    state = replay.apply(replay.now(building), step)[-1]
+    if hidden and not act.drawn:
+        decisions = list(building.decisions.order_by("number"))
+        if since := returning.hidden_since(building, decisions):
+            returning.check(act.row, [Return(building, state)], since, undo=False)
+    return [Change(building, state, outline)]
 
 
 def split(act: Act) -> list[Change]:
@@ -239,6 +247,7 @@ def undo(act: Act) -> list[Change]:
         NotFound, ChangedMeanwhile: the building is not there as it was seen.
         NothingToUndo: no decision is left to take back.
         OthersChanged: it touched others, and somebody has decided on one of them since.
+        ReturnOverlaps: another building stands by now where one would come back.
     """
     lead = _lead(act)
     building = Building.objects.filter(assessment=act.row, uid=lead.building).first()
@@ -257,18 +266,25 @@ def undo(act: Act) -> list[Change]:
     changes = []
     for uid in [building.uid, *(uid for uid in rows if uid != building.uid)]:
         row = rows[uid]
-        history = history_of(row, made[row.pk])
+        history = replay.history_of(row, made[row.pk])
         if not replay.can_undo(history):
             raise NothingToUndo(f"building {uid}")
         state = replay.apply(history, Step(Kind.UNDO, row.grade))[-1]
         changes.append(Change(row, state))
+    coming = [Return(change.building, change.state) for change in changes]
+    returning.check(act.row, coming, last.made_at, undo=True)
     return changes
 
 
-def history_of(building: Building, decisions: Iterable[Decision]) -> History:
-    """What a building was at every version that still stands; ``decisions`` oldest first."""
-    start = replay.begun_by_model(building.footprint) if building.footprint else ()
-    return replay.replay(start, (_step(decision) for decision in decisions))
+def stays_in_place(row: Assessment, wanted: DecisionRequest) -> bool:
+    """Whether a decision that draws nothing is on a building that stands: then it moves nothing.
+
+    Asked without a lock: at the version that was seen, the building stays what it was then.
+    """
+    seen = Building.objects.filter(
+        assessment=row, uid=cast("UUID", wanted.building), version=wanted.on_version
+    ).exclude(review__in=Building.HIDDEN)
+    return seen.exists()
 
 
 def write(act: Act, changes: Sequence[Change]) -> None:
@@ -283,7 +299,7 @@ def write(act: Act, changes: Sequence[Change]) -> None:
     if len(old) == 1:
         old[0].save()
     elif old:
-        Building.objects.bulk_update(old, CHANGED, batch_size=ROWS_AT_ONCE)
+        rewriting.rewrite(old)
     Decision.objects.bulk_create(
         [_decision(act, change, first=i == 0, several=several) for i, change in enumerate(changes)],
         batch_size=ROWS_AT_ONCE,
@@ -297,19 +313,6 @@ def one_at_a_time(row: Assessment) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(row.pk)])
-
-
-CHANGED = [
-    "outline",
-    "grade",
-    "grade_score",
-    "review",
-    "unsure_because",
-    "flagged",
-    "version",
-    "updated_by",
-    "updated_at",
-]
 
 
 def _lead(act: Act) -> On:
@@ -411,6 +414,7 @@ def _replaced(building: Building, kind: str, by: list[UUID]) -> Change:
 def _become(change: Change, user_id: int) -> None:
     building, state = change.building, change.state
     building.outline = outlines.from_wkb(state.outline)
+    (building.cell,) = outlines.cells([building.outline])
     building.grade = state.grade
     building.grade_score = state.grade_score
     building.review = state.review
@@ -440,16 +444,6 @@ def _decision(act: Act, change: Change, *, first: bool, several: bool) -> Decisi
         shift_m=wanted.shift_m,
         reason=wanted.reason,
         user_id=act.user_id,
-    )
-
-
-def _step(decision: Decision) -> Step:
-    return Step(
-        decision.kind,
-        decision.grade,
-        _wkb(decision.outline),
-        decision.because,
-        decision.flagged,
     )
 
 

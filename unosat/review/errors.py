@@ -185,6 +185,27 @@ class OthersChanged(RefusedError):
         )
 
 
+class ReturnOverlaps(RefusedError):
+    """What would stand again would lie over a building that came, or was changed, meanwhile."""
+
+    code = "return_overlaps"
+
+    def __init__(self, share: float, others: int, who: str, *, undo: bool) -> None:
+        super().__init__(f"{share:.2f} of the smaller one, {others} buildings")
+        which, one = (
+            ("another building stands", "that one")
+            if others == 1
+            else (f"{others} other buildings stand", "those")
+        )
+        start = "This cannot be taken back" if undo else "This building cannot come back"
+        by = f", last changed by {who}" if who else ""
+        then = ", then accept or redraw this one" if undo else ""
+        self.user_message = (
+            f"{start}: {which} there now (over up to {share:.0%} of the smaller one{by}). "
+            f"If this one is right, reject or redraw {one} first{then}."
+        )
+
+
 class IncompleteDecision(RefusedError):
     """Something that this kind of decision needs is missing, or too much was said."""
 

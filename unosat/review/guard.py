@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 import shapely
 from django.contrib.gis.geos import GEOSGeometry
-from numpy.typing import NDArray
 from shapely import STRtree
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
@@ -37,6 +36,23 @@ class Drawn:
     before: BaseGeometry | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Two outlines that lie over one another.
+
+    Attributes:
+        mine: place among what is drawn.
+        theirs: place among the neighbours.
+        share: of the smaller one that is common, in (0, 1].
+        common: area, in square degrees.
+    """
+
+    mine: int
+    theirs: int
+    share: float
+    common: float
+
+
 def check_overlap(row: Assessment, drawn: Sequence[Drawn], own: Collection[int]) -> None:
     """Refuse outlines that lie over other standing buildings, unless they did so before.
 
@@ -59,14 +75,14 @@ def check_overlap(row: Assessment, drawn: Sequence[Drawn], own: Collection[int])
         .values_list("outline", flat=True)
     )
     found = overlaps(drawn, [shape_of(outline) for outline in near])
-    if found.size:
-        raise OutlineOverlaps(float(found.max()), found.size)
+    if found:
+        raise OutlineOverlaps(max(clash.share for clash in found), len(found))
 
 
-def overlaps(drawn: Sequence[Drawn], neighbours: Sequence[Polygon]) -> NDArray[np.float64]:
-    """Shares of the smaller one, of each pair that overlaps too much; shape (N,), in (0, 1]."""
+def overlaps(drawn: Sequence[Drawn], neighbours: Sequence[Polygon]) -> list[Clash]:
+    """Each pair that overlaps too much, and more than what stood in its place."""
     if not neighbours:
-        return np.empty(0)
+        return []
     after = np.array([_valid(one.outline) for one in drawn])
     before = np.array([_valid(one.before or Polygon()) for one in drawn])
     around = np.array([_valid(neighbour) for neighbour in neighbours])
@@ -74,8 +90,13 @@ def overlaps(drawn: Sequence[Drawn], neighbours: Sequence[Polygon]) -> NDArray[n
     common = shapely.area(shapely.intersection(after[mine], around[theirs]))
     common_before = shapely.area(shapely.intersection(before[mine], around[theirs]))
     share = common / np.minimum(shapely.area(after[mine]), shapely.area(around[theirs]))
-    bad: NDArray[np.float64] = share[(share > MOST_OVERLAP) & (common > WORSE * common_before)]
-    return bad
+    bad = np.flatnonzero((share > MOST_OVERLAP) & (common > WORSE * common_before))
+    return [Clash(int(mine[i]), int(theirs[i]), float(share[i]), float(common[i])) for i in bad]
+
+
+def common(one: Polygon, other: Polygon) -> float:
+    """The area that two outlines share, in square degrees."""
+    return float(_valid(one).intersection(_valid(other)).area)
 
 
 def check_split(whole: Polygon, pieces: Sequence[Polygon]) -> None:

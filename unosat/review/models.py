@@ -103,8 +103,9 @@ class Building(models.Model):
     )
     updated_at = models.DateTimeField(auto_now=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    # Both by review.queue, from what the model said: place in the queue, and cell of the web map
+    # Place in the queue: by review.queue, from what the model said
     turn = models.IntegerField(default=LAST_TURN, db_default=LAST_TURN)
+    # Of the web map: where the outline lies now. Old rows have none until review.queue has run
     cell = models.BigIntegerField(null=True)
 
     class Meta:

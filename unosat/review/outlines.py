@@ -12,6 +12,7 @@ from shapely.geometry import MultiPolygon, Polygon, mapping
 from shapely.geometry.polygon import orient
 
 from detection.footprints import LONLAT_DECIMALS, cut_at_antimeridian
+from unosat.review import order
 from unosat.review.errors import (
     AreaSize,
     BadOutline,
@@ -139,6 +140,13 @@ def loaded(outline: StoredPolygon) -> Polygon | MultiPolygon:
         return polygon
     wrapped = shapely.transform(polygon, lambda xy: np.where(xy > 180, xy - [360.0, 0.0], xy))
     return cut_at_antimeridian(wrapped)
+
+
+def cells(of: Sequence[StoredPolygon]) -> list[int]:
+    """The cell of the web map that each outline's middle lies in: by it, far off, it is a dot."""
+    bounds = np.array([outline.extent for outline in of], np.float64).reshape(-1, 4)
+    found: list[int] = order.cells((bounds[:, :2] + bounds[:, 2:]) / 2).tolist()
+    return found
 
 
 def geojson_of(outline: StoredPolygon) -> dict[str, Any]:

@@ -142,7 +142,9 @@ def count(actor: Actor, assessment_id: UUID, wanted: Wanted) -> int:
 
 
 def store_order(assessment_id: UUID, lease: Lease) -> None:
-    """Write each building's turn and cell. Repeated or broken off, it can be done again.
+    """Write each building's turn, and a cell where it has none (it was made before there were any).
+
+    Repeated or broken off, it can be done again.
 
     A thousand rows at a time, each in a transaction of its own: a decision never waits longer.
     """
@@ -163,9 +165,9 @@ def order_failed(assessment_id: UUID, code: str, message: str) -> None:  # noqa:
 
 
 WRITE = """
-UPDATE review_building b SET turn = found.turn, cell = found.cell
+UPDATE review_building b SET turn = found.turn, cell = coalesce(b.cell, found.cell)
 FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS found (id, turn, cell)
-WHERE b.id = found.id AND (b.turn, b.cell) IS DISTINCT FROM (found.turn, found.cell)
+WHERE b.id = found.id AND (b.turn IS DISTINCT FROM found.turn OR b.cell IS NULL)
 """
 
 # Of what the model said alone, so that it does not matter who has decided what meanwhile

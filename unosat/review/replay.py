@@ -96,6 +96,23 @@ def replay(start: History, steps: Iterable[Step]) -> History:
     return history
 
 
+def history_of(building: Building, decisions: Iterable[Decision]) -> History:
+    """What a building was at every version that still stands; ``decisions`` oldest first."""
+    start = begun_by_model(building.footprint) if building.footprint else ()
+    return replay(start, map(step_of, decisions))
+
+
+def step_of(decision: Decision) -> Step:
+    """What a decision says, as far as it changes a building."""
+    return Step(
+        decision.kind,
+        decision.grade,
+        bytes(decision.outline.wkb) if decision.outline else None,
+        decision.because,
+        decision.flagged,
+    )
+
+
 def apply(history: History, step: Step) -> History:
     """Apply one decision; undo takes back the last one that still stands.
 

@@ -12,7 +12,7 @@ from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
 from unosat.errors import NotFound
 from unosat.ops import events
-from unosat.review import acts, outlines
+from unosat.review import acts, outlines, replay
 from unosat.review.acts import Act, Change, DecisionRequest, On
 from unosat.review.errors import (
     ChangedMeanwhile,
@@ -59,6 +59,7 @@ def record_decision(actor: Actor, assessment_id: UUID, wanted: DecisionRequest) 
         BuildingReplaced: it was split or merged away.
         NothingToUndo: no decision is left to take back.
         OthersChanged: what would be taken back touched buildings that have changed since.
+        ReturnOverlaps: another building stands by now where one would come back.
         DecisionIdUsed: the id belongs to another decision.
     """
     actor.must_be("analyst", "admin")
@@ -70,7 +71,7 @@ def record_decision(actor: Actor, assessment_id: UUID, wanted: DecisionRequest) 
             # On a building it is asked under the lock: once is enough.
             if wanted.building is None and (earlier := _earlier(row, wanted)) is not None:
                 return earlier
-            if wanted.kind in ALONE_ON_THE_GROUND:
+            if wanted.kind in ALONE_ON_THE_GROUND or not acts.stays_in_place(row, wanted):
                 acts.one_at_a_time(row)
                 if (earlier := _earlier(row, wanted)) is not None:  # came while this one waited
                     return earlier
@@ -157,7 +158,7 @@ def remove_reviewed_area(actor: Actor, area_id: UUID) -> None:
 
 def history_of(building: Building) -> History:
     """What the building was at every version that still stands, by replaying its decisions."""
-    return acts.history_of(building, building.decisions.order_by("number"))
+    return replay.history_of(building, building.decisions.order_by("number"))
 
 
 def _reviewable(actor: Actor, assessment_id: UUID) -> Assessment:

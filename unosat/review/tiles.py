@@ -59,15 +59,16 @@ SELECT
     || {LAYER_OF_AREAS}
 """  # noqa: S608 (of our own words)
 # A dot for every place and grade, so that the map can hide what is below a score or rejected.
-# What has no cell yet (drawn by hand, or not yet in the queue) comes with its outline.
+# What has no cell (made before there were cells, not in the queue yet) comes with its outline.
 DOTS = f"""
 WITH {TILE}, places AS (
     SELECT (cell - %(first)s) >> %(shift)s AS place, grade,
-           review IN ('rejected', 'replaced') AS gone,
+           review = 'rejected' AS gone,
            max(CASE WHEN review = 'unreviewed' THEN score ELSE 1 END) AS score,
            count(*) AS buildings
     FROM review_building
     WHERE assessment_id = %(assessment)s::uuid AND cell >= %(first)s AND cell < %(end)s
+      AND review <> 'replaced'
     GROUP BY 1, 2, 3
 ), dots AS (
     SELECT grade, score, buildings,

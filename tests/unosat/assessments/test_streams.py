@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
+import redis
 from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.http import StreamingHttpResponse
@@ -92,6 +94,33 @@ def test_news_that_were_lost_are_caught_up_with(
     assert async_to_sync(follow)() == "cancelled"
 
 
+def test_who_follows_is_told_that_news_was_lost_while_redis_hung_up(
+    row: Assessment, client: AsyncClient
+) -> None:
+    async def follow() -> list[str]:
+        lines = await opened(client, row)
+        told = [(await read(lines))[0]]
+        await asyncio.sleep(0.3)  # until Redis knows the subscription
+        await sync_to_async(hang_up)()
+        await sync_to_async(tell_a_decision)(row, "lost")
+        told.append((await read(lines))[0])
+        await sync_to_async(tell_a_decision)(row, "heard")
+        event, data = await read(lines)
+        return [*told, event, data["building"]]
+
+    assert async_to_sync(follow)() == ["progress", "missed", "decision", "heard"]
+
+
+def hang_up() -> None:
+    """Redis cuts off everybody who listens; what is said until they are back, nobody hears."""
+    with redis.Redis.from_url(settings.UNOSAT_REDIS_URL) as client:
+        assert client.client_kill_filter(_type="pubsub") > 0
+
+
+def tell_a_decision(row: Assessment, building: str) -> None:
+    events.publish(selectors.topic(row.pk), "decision", {"building": building, "version": 1})
+
+
 def test_thirty_open_streams_hold_one_subscription_and_no_database_connection(
     row: Assessment, client: AsyncClient
 ) -> None:
@@ -124,9 +153,6 @@ def connections_busy() -> int:
 
 
 def subscriptions() -> int:
-    import redis
-    from django.conf import settings
-
     with redis.Redis.from_url(settings.UNOSAT_REDIS_URL) as client:
         return int(client.pubsub_numpat())
 

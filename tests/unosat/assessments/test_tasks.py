@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import morecantile
 import numpy as np
 import pytest
 from django.db import connection, connections
@@ -16,6 +17,9 @@ from detection.detector import Detector, ModelSpec, TileDetections
 from detection.errors import ModelUnavailable, UnreadableRaster
 from tests.unosat.makers import (
     HOUSES,
+    NORTH,
+    STEP,
+    WEST,
     bright,
     finish,
     make_actor,
@@ -31,10 +35,13 @@ from unosat.assessments.services import AssessmentRequest
 from unosat.ops import jobs, leases
 from unosat.ops.models import Job, Outbox
 from unosat.ops.store import store_path
-from unosat.review.models import Building, Footprint
+from unosat.review import tiles
+from unosat.review.models import LAST_TURN, Building, Footprint
 from unosat.training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+MERCATOR = morecantile.tms.get("WebMercatorQuad")
 
 
 @pytest.fixture
@@ -99,6 +106,20 @@ def test_a_scene_becomes_footprints_and_unreviewed_buildings(row: Assessment, ac
     assert {(b.grade, b.review, b.version) for b in buildings} == {("destroyed", "unreviewed", 0)}
     assert buildings.count() == HOUSES
     assert row.metadata["model"]["name"] == "bright"
+
+
+def test_far_off_the_map_is_dots_at_once_before_the_queue_is_ordered(
+    row: Assessment, actor: Actor
+) -> None:
+    finish(row)
+
+    place = MERCATOR.tile(WEST + 100 * STEP, NORTH - 100 * STEP, 12)
+    tile = tiles.vector_tile(actor, row.pk, place.z, place.x, place.y)
+    turns_in_the_queue = set(row.buildings.values_list("turn", flat=True))
+    assert turns_in_the_queue == {LAST_TURN}  # no worker has ordered it yet
+    assert b"dots" in tile
+    assert b"uid" not in tile  # which only outlines have
+    assert len(tile) < 1000
 
 
 def test_every_task_twice_in_a_row_changes_nothing(row: Assessment) -> None:

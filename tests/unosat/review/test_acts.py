@@ -39,6 +39,7 @@ from unosat.review.errors import (
     OthersChanged,
     OutlineOutside,
     OutlineOverlaps,
+    ReturnOverlaps,
     ShiftsTooMany,
     ShiftTooFar,
     SplitMismatch,
@@ -355,6 +356,102 @@ def test_neighbours_may_touch_and_an_overlap_that_was_there_may_stay(
     with pytest.raises(OutlineOverlaps) as caught:
         record(DecisionRequest(id=uuid4(), kind="add", grade=Grade.DESTROYED, outline=part(5, 35)))
     assert "another building" in caught.value.user_message
+
+
+def ana_draws(row: Assessment, record: Callable[..., Building], where: object) -> Actor:
+    ana = make_actor(row.organisation)
+    drawn = DecisionRequest(id=uuid4(), kind="add", grade=Grade.DESTROYED)
+    record(replace(drawn, outline=where), ana)
+    return ana
+
+
+@pytest.mark.parametrize("back", ["undo", "accept", "unsure", "redraw"])
+def test_a_rejected_building_does_not_come_back_over_one_that_was_drawn_meanwhile(
+    row: Assessment, record: Callable[..., Building], back: str
+) -> None:
+    gone = record(on(houses(row)[0], "reject"))
+    ana = ana_draws(row, record, part(5, 35))
+    before = [(b.uid, b.version) for b in standing(row)]
+    facts = {"unsure": {"because": "cloud"}, "redraw": {"outline": part(0, 40)}}.get(back, {})
+
+    with pytest.raises((ReturnOverlaps, OutlineOverlaps)) as caught:
+        record(on(gone, back, **facts))
+
+    assert [(b.uid, b.version) for b in standing(row)] == before
+    if back != "redraw":
+        name = User.objects.get(pk=ana.must_be_a_person()).username
+        assert "another building" in caught.value.user_message
+        assert f"last changed by {name}" in caught.value.user_message
+        assert "reject or redraw that one first" in caught.value.user_message
+    record(on(next(b for b in row.buildings.all() if b.source == "analyst"), "reject"))
+    record(on(gone, back, **facts))
+    must_equal_their_replay(row)
+
+
+@pytest.mark.parametrize("act", ["redraw", "shift", "split"])
+def test_an_outline_does_not_return_to_where_somebody_has_drawn_since(
+    row: Assessment, record: Callable[..., Building], act: str
+) -> None:
+    house = houses(row)[0]
+    if act == "redraw":
+        moved = record(on(house, "redraw", outline=part(0, 20)))
+    elif act == "shift":
+        record(shifted(east=16.0))  # its 40 pixels are some 18 metres wide
+        moved = houses(row)[0]
+    else:
+        record(halves(house))
+        piece = row.buildings.filter(source="analyst").order_by("pk")[1]
+        record(on(piece, "reject"))
+        record(on(piece, "undo", on_version=2))
+        moved = row.buildings.get(pk=piece.pk)
+        record(on(moved, "redraw", outline=part(20, 26)))
+        moved.refresh_from_db()
+    ana_draws(row, record, part(30, 50) if act == "redraw" else part(27, 33))
+    before = [(b.uid, b.version, b.outline.wkb) for b in standing(row)]
+
+    with pytest.raises(ReturnOverlaps):
+        record(on(moved, "undo"))
+
+    assert [(b.uid, b.version, b.outline.wkb) for b in standing(row)] == before
+    must_equal_their_replay(row)
+
+
+def test_what_the_model_found_twice_is_rejected_and_brought_back_as_often_as_one_likes(
+    row: Assessment, record: Callable[..., Building]
+) -> None:
+    twin = make_building(row, 0)
+    for back in ("undo", "accept", "undo"):
+        twin = record(on(twin, "reject"))
+        twin = record(on(twin, back))
+    other = houses(row)[0]
+    record(on(other, "regrade", grade=Grade.NO_DAMAGE))
+
+    twin = record(on(twin, "reject"))
+    record(on(record(on(other, "flag", on_version=1)), "unflag"))  # changed since, but not moved
+    twin = record(on(twin, "undo"))
+
+    assert (twin.review, twin.version) == ("accepted", 8)
+    must_equal_their_replay(row)
+
+
+def test_an_undo_is_refused_where_a_neighbour_was_moved_into_the_place(
+    row: Assessment, record: Callable[..., Building]
+) -> None:
+    gone = record(on(houses(row)[0], "reject"))
+    record(on(houses(row)[1], "redraw", outline=part(10, 60)))
+
+    with pytest.raises(ReturnOverlaps):
+        record(on(gone, "undo"))
+
+
+def test_what_a_person_draws_or_moves_has_the_cell_of_where_it_lies(
+    row: Assessment, record: Callable[..., Building]
+) -> None:
+    annexe = add_annexe(record)
+    for act in (shifted(east=39.0), on(annexe, "undo", on_version=2)):
+        record(act)
+        now = standing(row)
+        assert [b.cell for b in now] == outlines.cells([b.outline for b in now])
 
 
 @pytest.mark.parametrize("kind", ["split", "merge", "shift", "unsure"])

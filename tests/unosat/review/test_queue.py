@@ -12,6 +12,7 @@ from tests.unosat.makers import (
     NORTH,
     STEP,
     WEST,
+    house_outline,
     make_building,
     make_done_assessment,
     make_organisation,
@@ -20,7 +21,7 @@ from tests.unosat.makers import (
 from unosat.assessments.models import Assessment
 from unosat.ops import jobs
 from unosat.ops.models import Job
-from unosat.review import queue, tasks
+from unosat.review import outlines, queue, tasks
 from unosat.review.models import GRADES, LAST_TURN, Building
 
 JSON = "application/json"
@@ -239,3 +240,21 @@ def test_the_order_does_not_hang_on_what_was_decided(row: Assessment, client: Cl
     ordered(row)
 
     assert dict(row.buildings.values_list("uid", "turn")) == before
+
+
+def test_ordering_gives_old_rows_a_cell_and_leaves_one_where_a_person_moved_it(
+    row: Assessment, client: Client
+) -> None:
+    east = houses(row)
+    outline = house_outline(0, shift_px=30)
+    decide(client, row, east[0], "redraw", outline=outline)
+    moved, *untouched = [row.buildings.get(uid=uid) for uid in east]
+    assert [one.cell for one in untouched] == [None] * len(untouched)  # of before there were cells
+
+    ordered(row)
+
+    now = [row.buildings.get(uid=uid) for uid in east]
+    assert [one.cell for one in now] == outlines.cells([one.outline for one in now])
+    assert now[0].cell == moved.cell
+    (as_the_model_said,) = outlines.cells([row.footprints.get(uid=east[0]).outline])
+    assert moved.cell != as_the_model_said

@@ -29,7 +29,7 @@ from tests.unosat.makers import (
 )
 from unosat.accounts.actors import Actor
 from unosat.assessments.models import Assessment
-from unosat.review import acts, outlines, replay, services
+from unosat.review import outlines, replay, services
 from unosat.review.errors import ChangedMeanwhile, NothingToUndo
 from unosat.review.models import Building, Decision, Footprint
 from unosat.review.services import DecisionRequest
@@ -207,7 +207,7 @@ def must_be_true(
         assert building.footprint is not None
         chain = chains[building.pk]
         assert [one.number for one in chain] == list(range(1, building.version + 1))
-        history = acts.history_of(building, chain)
+        history = replay.history_of(building, chain)
         assert state_of(building) == history[-1]
 
 
