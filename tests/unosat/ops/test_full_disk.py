@@ -22,7 +22,7 @@ from tests.unosat.makers import (
 from unosat.accounts.actors import Actor
 from unosat.accounts.models import Organisation
 from unosat.assessments import detectors, services, tasks
-from unosat.assessments.files import gaps_key
+from unosat.assessments.keys import gaps_key
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest
 from unosat.ops import store
