@@ -116,7 +116,7 @@ def _counters(subject: str) -> list[str]:
 def _minute() -> int:
     """By Redis's own clock: those of web machines differ, and each would count by itself."""
     with asking_redis() as client:
-        return int(client.time()[0]) // MINUTE  # type: ignore[index] # redis types it as awaitable
+        return int(client.time()[0]) // MINUTE
 
 
 def _lock(subject: str) -> str:
