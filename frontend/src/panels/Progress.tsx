@@ -46,8 +46,9 @@ function Failed({ progress, session }: { progress: Assessment; session: Session 
       </div>
       {onlyJoining && (
         <section aria-label="Joining the parts failed">
+          <h3>Joining the parts failed</h3>
           <p>
-            All {count(shards_total, "shard is", "shards are")} done, and what was found is kept. Only joining it failed.
+            All {count(shards_total, "shard is", "shards are")} done, and what was found is kept.
           </p>
           {session.page.can_review && (
             <button type="button" onClick={() => void session.retryMerge()}>

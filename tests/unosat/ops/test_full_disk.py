@@ -102,7 +102,7 @@ def test_a_merge_that_failed_for_want_of_room_is_done_anew_by_itself(
     other = fill(disk, leaving_bytes=0)
     monkeypatch.setattr(store, "FULL_SECONDS", 0.5)
     tasks.merge(str(row.pk))
-    client.force_login(User.objects.get(pk=actor.user_id))
+    client.force_login(User.objects.get(pk=actor.must_be_a_person()))
     failed = client.get(f"/api/v1/assessments/{row.pk}").json()
     other.unlink()
 
