@@ -5,6 +5,7 @@ there. Several sessions may run at once, beside ``make run``: the process id kee
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -54,8 +55,9 @@ class Servers:
 @contextlib.contextmanager
 def running() -> Iterator[Servers]:
     """Both servers, until the block ends; then nothing of them is left."""
-    _remove_remainders()
-    FOLDER.mkdir(mode=0o711)
+    with _one_at_a_time(FOLDER.parent):
+        remove_remainders(FOLDER.parent)
+        FOLDER.mkdir(mode=0o711)
     try:
         prepare_folders(FOLDER)
         STORE.mkdir()
@@ -68,10 +70,33 @@ def running() -> Iterator[Servers]:
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 
-def _remove_remainders() -> None:
-    """Remove the folders of sessions that were killed; the kernel ended their servers."""
-    for folder in FOLDER.parent.glob("unosat-test-*"):
+def remove_remainders(place: Path) -> None:
+    """Remove the folders of sessions that were killed; the kernel ended their servers.
+
+    One that bears this process's own number was left by an earlier process of that number. Others
+    may end meanwhile and remove theirs: what has gone is no fault.
+    """
+    for folder in place.glob("unosat-test-*"):
         owner = folder.name.removeprefix("unosat-test-")
-        ours = owner.isdigit() and folder.stat().st_uid == os.geteuid()
-        if ours and not Path("/proc", owner).exists():
+        dead = owner == str(os.getpid()) or not Path("/proc", owner).exists()
+        if owner.isdigit() and dead and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return folder.lstat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _one_at_a_time(place: Path) -> Iterator[None]:
+    """Sessions of this user begin one after another; a killed one lets go of the lock."""
+    path = place / f"unosat-test-{os.geteuid()}.lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

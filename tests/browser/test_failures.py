@@ -24,6 +24,9 @@ from tests.unosat.makers import (
 from unosat.assessments import detectors, services, tasks
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest
+from unosat.ops import jobs, leases
+from unosat.ops.errors import DiskFull
+from unosat.ops.models import Job
 from unosat.scenes.models import Scene
 from unosat.training.models import ModelVersion
 
@@ -86,6 +89,33 @@ def test_a_failed_shard_is_retried_from_the_page_and_the_run_ends_well(
     row.refresh_from_db()
     assert (row.state, row.footprints_found) == ("done", HOUSES)
     assert sorted(row.shards.values_list("attempt", flat=True)) == [1, 1, 1, 1, 1, 2]
+
+
+def test_a_merge_that_failed_is_done_anew_from_the_page(
+    scene: Scene, sign_in: SignIn, photograph: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detectors, "_failed", {})
+    monkeypatch.setattr(detectors, "detector_of", bright)
+    row = planned(scene)
+    for _ in range(row.shards.count()):
+        tasks.detect()
+    lease = leases.claim(Job, Job.objects.get(kind="merge", subject_id=row.pk).pk)
+    assert lease is not None
+    jobs.fail(lease, DiskFull.code, DiskFull.user_message, "as after an hour without room")
+
+    page = sign_in(make_user(scene.organisation))
+    page.goto(f"/assessments/{row.pk}/")
+    expect(page.get_by_text(DiskFull.user_message).first).to_be_visible()
+    photograph(page, "failed-merge")
+    page.click("text=Join the parts again")
+    expect(page.get_by_text("Join the parts again")).to_have_count(0)
+    tasks.merge(str(row.pk))
+    page.reload()
+
+    expect(page.locator("#downloads")).to_be_visible()
+    row.refresh_from_db()
+    assert (row.state, row.footprints_found) == ("done", HOUSES)
+    assert set(row.shards.values_list("attempt", flat=True)) == {1}
 
 
 def test_an_admin_lets_a_run_go_first_and_others_see_that_it_does(

@@ -21,7 +21,7 @@ from tests.unosat.makers import (
     make_user,
     ring,
 )
-from unosat.assessments.files import gaps_key
+from unosat.assessments.keys import gaps_key
 from unosat.assessments.models import Assessment
 from unosat.ops import store
 from unosat.review.models import Building, Decision, ReviewedArea

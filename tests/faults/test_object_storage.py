@@ -1,9 +1,14 @@
 """Processes that share nothing but three addresses, and a network to the storage that breaks."""
 
 import io
+import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,12 +52,14 @@ from unosat.assessments import detectors, services
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest
 from unosat.ops import store
-from unosat.ops.bucket import Bucket
+from unosat.ops.bucket import READ_SECONDS, Bucket
 from unosat.ops.errors import StoreAway
+from unosat.ops.s3 import ASK_SECONDS, TRUST_SECONDS
 from unosat.review import outlines
 from unosat.review.models import Footprint
 from unosat.scenes import services as scenes
 from unosat.scenes import uploads
+from unosat.scenes.models import Scene
 from unosat.training.models import ModelVersion
 from unosat.training.registry import sync_shipped_models
 
@@ -62,6 +69,7 @@ PATIENCE_SECONDS = 900.0
 TOWN_PX = 1500
 MERCATOR = morecantile.tms.get("WebMercatorQuad")
 AWAY_SECONDS = 4.0
+HANGS_SECONDS = 6.0
 
 
 @pytest.fixture
@@ -186,16 +194,158 @@ def test_a_network_cut_in_the_middle_of_a_shard_costs_the_shard_and_nothing_else
     assert stored(disturbed.pk)
 
 
-def test_a_map_without_its_storage_says_so_and_draws_again_afterwards(
-    cable: Cable, client: Client
+@dataclass(frozen=True)
+class StopsTheServer(BrightIsDestroyed):
+    """Has the storage hang in the middle of a shard, once: it takes connections and is silent."""
+
+    server: S3Server | None = None
+    seen: list[int] | None = None
+
+    def predict(self, images: NDArray[np.uint8], *, min_score: float) -> list[TileDetections]:
+        assert self.seen is not None
+        assert self.server is not None
+        self.seen.append(len(images))
+        if len(self.seen) == 3:
+            hang(self.server)
+            threading.Timer(HANGS_SECONDS, go_on, [self.server]).start()
+        return super().predict(images, min_score=min_score)
+
+
+def hang(server: S3Server) -> None:
+    os.killpg(server.process.pid, signal.SIGSTOP)
+
+
+def go_on(server: S3Server) -> None:
+    os.killpg(server.process.pid, signal.SIGCONT)
+
+
+@contextmanager
+def hanging(server: S3Server) -> Iterator[None]:
+    """The server takes connections and is silent, until the block ends."""
+    hang(server)
+    try:
+        yield
+    finally:
+        go_on(server)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits twenty seconds for an answer, as many times as the product does."""
+    monkeypatch.setattr("unosat.ops.bucket.READ_SECONDS", 1)
+    monkeypatch.setattr("unosat.ops.s3.ASK_SECONDS", 1)
+
+
+@pytest.mark.usefixtures("impatient", "cable")
+def test_a_storage_that_hangs_in_the_middle_of_a_shard_is_waited_for_and_changes_no_byte(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    organisation = make_organisation()
+    scene, version = make_scene(organisation), make_model()
+    for key in (scene.cog_key, f"{version.folder}/card.json"):
+        store.hand_over(key)
+    actor = make_actor(organisation)
+    monkeypatch.setattr(store, "HEADER_BYTES", 64 * 1024)  # else the whole image comes at once
+    monkeypatch.setattr(detectors, "detector_of", bright)
+    undisturbed = finish(services.create_assessment(actor, AssessmentRequest(scene=scene.pk)))
+    seen: list[int] = []
+
+    def stopping(version: ModelVersion) -> StopsTheServer:
+        return StopsTheServer(bright(version).spec, server=s3_server, seen=seen)
+
+    monkeypatch.setattr(detectors, "detector_of", stopping)
+    disturbed = finish(services.create_assessment(actor, AssessmentRequest(scene=scene.pk)))
+
+    assert (disturbed.state, disturbed.tiles_not_analysed) == ("done", 0)
+    assert len(seen) > disturbed.tiles_total  # a part was looked at again
+    assert set(disturbed.shards.values_list("attempt", flat=True)) == {1}
+    assert stored(disturbed.pk) == stored(undisturbed.pk)
+    assert stored(disturbed.pk)
+
+
+@pytest.mark.usefixtures("impatient", "cable")
+def test_a_map_whose_storage_hangs_gets_an_error_and_no_empty_tile(
+    s3_server: S3Server, client: Client
+) -> None:
+    scene = scene_in_the_bucket(client)
+    drawn = client.get(middle_tile(scene))
+
+    with hanging(s3_server):
+        away = client.get(middle_tile(scene))
+
+    assert (away.status_code, away.json()["code"]) == (503, "store_away")
+    assert int(away["Retry-After"]) > 0
+    assert client.get(middle_tile(scene)).content == drawn.content
+
+
+@pytest.mark.usefixtures("cable")
+def test_while_the_storage_hangs_only_those_who_had_begun_wait_long(
+    s3_server: S3Server, client: Client
+) -> None:
+    """With the product's own patience: eight people ask, as a map's page does."""
+    scene = scene_in_the_bucket(client)
+    assert client.get(middle_tile(scene)).status_code == 200
+    time.sleep(TRUST_SECONDS)  # else they go in good faith
+
+    with hanging(s3_server):
+        begun = time.monotonic()
+        with ThreadPoolExecutor(8) as people:
+            away = list(people.map(lambda _: tile_of(client, scene), range(8)))
+        asked_by_tiles = time.monotonic() - begun
+        page = client.get(f"/scenes/{scene.pk}/")
+        with pytest.raises(StoreAway):
+            store.exists("gaps/none.geojson")
+
+    assert away == [503] * 8
+    assert asked_by_tiles < 4 * ASK_SECONDS < READ_SECONDS
+    assert page.status_code == 200
+    assert client.get(middle_tile(scene)).status_code == 200
+
+
+def test_a_storage_that_does_not_even_take_connections_is_soon_known(cable: Cable) -> None:
+    """As behind a wall that drops what comes: nothing is refused."""
+    cable.cut()
+    with socket.create_server(("127.0.0.1", cable.near), backlog=0) as wall, ExitStack() as knocks:
+        for _ in range(4):  # more than the wall's queue holds
+            knock = knocks.enter_context(socket.socket())
+            knock.settimeout(0)
+            knock.connect_ex(wall.getsockname())
+        begun = time.monotonic()
+        with pytest.raises(StoreAway):
+            store.opened("gaps/none.geojson")
+
+    assert time.monotonic() - begun < 4 * ASK_SECONDS
+
+
+def scene_in_the_bucket(client: Client) -> Scene:
+    """An image that lies in the bucket alone, and a client that is signed in to see it."""
     organisation = make_organisation()
     scene = make_scene(organisation, town())
     store.hand_over(scene.cog_key)
     store.remove_here(scene.cog_key)
     client.force_login(make_user(organisation))
+    return scene
+
+
+def middle_tile(scene: Scene) -> str:
     tile = MERCATOR.tile(WEST + 256 * STEP, NORTH - 256 * STEP, 17)
-    address = f"/api/v1/tiles/scenes/{scene.pk}/17/{tile.x}/{tile.y}.webp"
+    return f"/api/v1/tiles/scenes/{scene.pk}/17/{tile.x}/{tile.y}.webp"
+
+
+def tile_of(client: Client, scene: Scene) -> int:
+    """The status of an answer that a thread of its own got."""
+    own = Client()
+    own.cookies = client.cookies
+    try:
+        return own.get(middle_tile(scene)).status_code
+    finally:
+        connection.close()
+
+
+def test_a_map_without_its_storage_says_so_and_draws_again_afterwards(
+    cable: Cable, client: Client
+) -> None:
+    address = middle_tile(scene_in_the_bucket(client))
     drawn = client.get(address)
 
     cable.cut()

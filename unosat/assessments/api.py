@@ -44,7 +44,8 @@ class AssessmentOut(Schema):
     """An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed".
 
     A shard that fails stops no other: the assessment fails once all have ended, and
-    ``POST .../shards/INDEX/retry`` has one done anew. ``waiting_because`` says why a shard went
+    ``POST .../shards/INDEX/retry`` has one done anew. If all shards are done and joining them
+    failed, ``POST .../merge/retry`` does that anew. ``waiting_because`` says why a shard went
     back to wait, such as a model that a worker cannot load.
 
     ``input_kind`` says what the model looks at: one image, or a pair. Of a pair, ``before_shift_m``
@@ -191,6 +192,12 @@ def list_shards(
 def retry_shard(request: HttpRequest, assessment_id: UUID, index: int) -> Progress:
     """Have a failed part done anew; the others are kept. 409 if it has not failed."""
     return selectors.progress(services.retry_shard(actor_of(request), assessment_id, index))
+
+
+@router.post("/assessments/{uuid:assessment_id}/merge/retry", response=AssessmentOut)
+def retry_merge(request: HttpRequest, assessment_id: UUID) -> Progress:
+    """Join the parts anew, after all were done and joining them failed. 409 if it did not."""
+    return selectors.progress(services.retry_merge(actor_of(request), assessment_id))
 
 
 @router.get("/assessments/{uuid:assessment_id}/not-analysed")

@@ -82,11 +82,11 @@ class AlreadyFinished(RefusedError):
 
 
 class NothingToRetry(RefusedError):
-    """Only shards that failed can be done anew."""
+    """Only shards and merges that failed can be done anew."""
 
     code = "nothing_to_retry"
     user_message = (
-        "This shard has not failed, or its analysis was cancelled, so there is nothing to retry."
+        "This part has not failed, or its analysis was cancelled, so there is nothing to retry."
     )
 
 

@@ -1,6 +1,4 @@
-"""Files of an assessment, beside its own image and what known outlines need."""
-
-from uuid import UUID
+"""The image that an assessment compares its own with."""
 
 from detection.before import BeforeScene
 from unosat.assessments.models import Assessment
@@ -18,8 +16,3 @@ def before_of(row: Assessment) -> BeforeScene | None:
     if scene is None or row.model_version.input_kind != ModelVersion.InputKind.BEFORE_AFTER:
         return None
     return BeforeScene(store.raster(scene.cog_key), scene.sha256, scene.name)
-
-
-def gaps_key(assessment_id: UUID) -> str:
-    """Where the ground that was not looked at lies, as GeoJSON, once the assessment is done."""
-    return f"gaps/{assessment_id}.geojson"

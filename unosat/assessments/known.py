@@ -24,6 +24,7 @@ from detection.errors import UnreadableOutlines
 from detection.outlines.geojson import read_features
 from detection.planning import KnownOutlines, ScenePlan
 from unosat.assessments.errors import BadOutlines, NoPolygons, TooManyOutlines
+from unosat.assessments.keys import outlines_key
 from unosat.ops import store
 
 MOST_BYTES = 16 * 1024**2
@@ -85,7 +86,7 @@ def keep(assessment_id: UUID, sent: SentOutlines) -> None:
 
 def forget(assessment_id: UUID) -> None:
     """Remove them again: the assessment was not created after all."""
-    store.remove(_folder_key(assessment_id))
+    store.remove(outlines_key(assessment_id))
 
 
 @contextmanager
@@ -110,20 +111,16 @@ def book_of(assessment_id: UUID, plan: ScenePlan) -> Iterator[Path | None]:
 
 def book_key(assessment_id: UUID) -> str:
     """Where the engine's book of them lies, once the assessment is planned."""
-    return f"{_folder_key(assessment_id)}/book.sqlite"
+    return f"{outlines_key(assessment_id)}/book.sqlite"
 
 
 def omissions_key(assessment_id: UUID) -> str:
     """Where the table of those without a grade lies, once the assessment is done."""
-    return f"{_folder_key(assessment_id)}/not_analysed.csv"
-
-
-def _folder_key(assessment_id: UUID) -> str:
-    return f"outlines/{assessment_id}"
+    return f"{outlines_key(assessment_id)}/not_analysed.csv"
 
 
 def _source_key(assessment_id: UUID) -> str:
-    return f"{_folder_key(assessment_id)}/outlines.geojson"
+    return f"{outlines_key(assessment_id)}/outlines.geojson"
 
 
 def _must_be_degrees(crs: object) -> None:

@@ -15,7 +15,7 @@ from detection.gaps import find_gaps
 from detection.pipeline import ScenePlan, ShardResult, TileCounts
 from unosat.assessments import known, services
 from unosat.assessments.errors import DamagedResult
-from unosat.assessments.files import gaps_key
+from unosat.assessments.keys import gaps_key
 from unosat.assessments.models import Assessment, Shard
 from unosat.ops import jobs, leases, store
 from unosat.ops.leases import Lease

@@ -1,12 +1,17 @@
 """One detection of one scene, and the shards it is done in."""
 
 import uuid
+from functools import partial
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 
 from unosat.accounts.models import ApiKey, Organisation
+from unosat.assessments.keys import gaps_key, outlines_key
+from unosat.ops import store
 from unosat.scenes.models import Scene
 from unosat.training.models import ModelVersion
 
@@ -144,3 +149,10 @@ class Shard(models.Model):
 
     def __str__(self) -> str:
         return f"shard {self.index} of {self.assessment_id}: {self.state}"
+
+
+@receiver(post_delete, sender=Assessment)
+def _remove_files(instance: Assessment, **_: object) -> None:
+    """However an assessment was deleted, its files go with it, once that is committed."""
+    for key in (gaps_key(instance.pk), outlines_key(instance.pk)):
+        transaction.on_commit(partial(store.remove, key), robust=True)

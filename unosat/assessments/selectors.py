@@ -12,7 +12,7 @@ from django.utils import timezone
 from unosat.accounts.actors import Actor
 from unosat.assessments import known
 from unosat.assessments.errors import GroundUnknown, NothingLeftOut
-from unosat.assessments.files import gaps_key
+from unosat.assessments.keys import gaps_key
 from unosat.assessments.models import Assessment, Shard
 from unosat.errors import NotFound
 from unosat.ops import store

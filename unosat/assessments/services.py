@@ -302,6 +302,29 @@ def retry_shard(actor: Actor, assessment_id: UUID, index: int) -> Assessment:
     return selectors.assessment(actor, assessment_id)
 
 
+def retry_merge(actor: Actor, assessment_id: UUID) -> Assessment:
+    """Join the parts anew after that failed, on a full disk, say; what the shards found is kept.
+
+    Raises:
+        NotFound: the assessment is not the organisation's.
+        NothingToRetry: it has not failed, or not for want of a merge.
+    """
+    selectors.assessment(actor, assessment_id)
+    with transaction.atomic():
+        parent = _locked(assessment_id)
+        shards = Shard.objects.filter(assessment=parent)
+        all_done = shards.exists() and not shards.exclude(state=leases.DONE).exists()
+        if parent.state != State.FAILED or not all_done:
+            raise NothingToRetry(f"merge of assessment {assessment_id}")
+        Assessment.objects.filter(pk=parent.pk).update(
+            state=State.MERGING, failure_code="", failure_message="", finished_at=None
+        )
+        jobs.enqueue_again("merge", parent.pk, parent.organisation_id)
+        announce(parent.pk)
+    log.info("merge retried", extra={"assessment": str(assessment_id)})
+    return selectors.assessment(actor, assessment_id)
+
+
 def set_urgent(actor: Actor, assessment_id: UUID, *, urgent: bool) -> Assessment:
     """Let an assessment go before all that are not urgent, or no longer.
 

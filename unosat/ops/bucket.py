@@ -11,8 +11,8 @@ FORM = (
     "TLS; :PORT, /PREFIX, ?region=... and &addressing=virtual may follow in their places"
 )
 ADDRESSING = ("path", "virtual")
-CONNECT_SECONDS, READ_SECONDS = 5, 20  # a web request waits no longer for one answer
-ATTEMPTS = 3
+CONNECT_SECONDS, READ_SECONDS = 5, 20  # of silence, before a try is given up
+ATTEMPTS = 2  # in all: whoever can wait begins anew by himself, and others must not wait for long
 MEMORY_BYTES = 2 * 1024**2  # of a download; what is larger goes through a file
 
 
@@ -93,7 +93,7 @@ class Bucket:
                 "client_config": Config(
                     connect_timeout=CONNECT_SECONDS,
                     read_timeout=READ_SECONDS,
-                    retries={"max_attempts": ATTEMPTS, "mode": "standard"},
+                    retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
                     s3={"addressing_style": self.addressing},
                 ),
             },
@@ -111,6 +111,8 @@ class Bucket:
             "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes per second
             "GDAL_HTTP_MAX_RETRY": str(ATTEMPTS - 1),
             "GDAL_HTTP_RETRY_DELAY": "0.5",  # seconds; doubled each time
+            # a clean COG holds all that belongs to it: no list of its folder before each opening
+            "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         }
 
 

@@ -3,8 +3,11 @@
 Every key was checked there. What the network or the server does wrong becomes ``StoreAway``.
 """
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -27,6 +30,7 @@ from unosat.ops.errors import StoreAway
 
 CACHE_BYTES = 256 * 1024**2  # of what GDAL fetched: the header stays there while a shard is read
 ASK_SECONDS = 3  # whether anybody is there; a page about health waits for it
+TRUST_SECONDS = 5.0  # after an answer the next question is put without asking for a sign of life
 NOT_THERE = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -67,8 +71,11 @@ def reading(header_bytes: int) -> Iterator[None]:
     header = {"GDAL_INGESTED_BYTES_AT_OPEN": str(header_bytes)}
     cache = {"CPL_VSIL_CURL_CACHE_SIZE": str(CACHE_BYTES)}
     try:
-        with rasterio.Env(
-            session=_Key(), **bucket.as_gdal(), **uncached, **allowed, **header, **cache
+        with (
+            _sign_of_life(bucket).needed(),
+            rasterio.Env(
+                session=_Key(), **bucket.as_gdal(), **uncached, **allowed, **header, **cache
+            ),
         ):
             yield
     except RasterioError as error:
@@ -127,10 +134,61 @@ def answers() -> bool:
     return True
 
 
+@dataclass(slots=True)
+class _SignOfLife:
+    """When the server answered last; kept so that nobody waits for a server that hangs.
+
+    A server that takes connections and says nothing costs every request the whole of its patience,
+    and its connection to the database. So only those who ask within ``TRUST_SECONDS`` of the last
+    answer pay that; all others ask for a sign of life first, one for all, which is soon known.
+    """
+
+    answered_at: float = float("-inf")
+    silent_at: float = float("-inf")
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """The block asks the server for something; StoreAway at once if it is silent."""
+        self._must_be_there()
+        try:
+            yield
+        except BaseException:
+            self.answered_at = float("-inf")  # whoever comes next asks first
+            raise
+        self._heard()
+
+    def _heard(self) -> None:
+        self.answered_at = time.monotonic()
+
+    def _must_be_there(self) -> None:
+        begun = time.monotonic()
+        if self._trusted(begun):
+            return
+        with self.lock:
+            if self._trusted(begun):
+                return
+            if self.silent_at < begun:  # else it was asked while this thread stood in line
+                if answers():
+                    self._heard()
+                    return
+                self.silent_at = time.monotonic()
+        raise StoreAway(f"no sign of life within {ASK_SECONDS} seconds")
+
+    def _trusted(self, now: float) -> bool:
+        return now - self.answered_at < TRUST_SECONDS
+
+
+@lru_cache(maxsize=4)
+def _sign_of_life(bucket: Bucket) -> _SignOfLife:  # noqa: ARG001 (the key of the cache)
+    return _SignOfLife()
+
+
 @contextmanager
 def _faults(key: str) -> Iterator[None]:
     try:
-        yield
+        with _sign_of_life(_place()).needed():
+            yield
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in NOT_THERE:
             raise FileNotFoundError(key) from error

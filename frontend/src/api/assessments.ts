@@ -48,6 +48,8 @@ export async function failedShards(id: string): Promise<Shard[]> {
 export const retryShard = (id: string, index: number): Promise<Assessment> =>
   post(`/assessments/${id}/shards/${index}/retry`, {});
 
+export const retryMerge = (id: string): Promise<Assessment> => post(`/assessments/${id}/merge/retry`, {});
+
 export const building = (id: string, uid: string): Promise<Building> =>
   request(`/assessments/${id}/buildings/${uid}`);
 

@@ -286,6 +286,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/merge/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Merge
+         * @description Join the parts anew, after all were done and joining them failed. 409 if it did not.
+         */
+        post: operations["unosat_assessments_api_retry_merge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/not-analysed": {
         parameters: {
             query?: never;
@@ -1677,7 +1697,8 @@ export interface components {
          * @description An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed".
          *
          *     A shard that fails stops no other: the assessment fails once all have ended, and
-         *     ``POST .../shards/INDEX/retry`` has one done anew. ``waiting_because`` says why a shard went
+         *     ``POST .../shards/INDEX/retry`` has one done anew. If all shards are done and joining them
+         *     failed, ``POST .../merge/retry`` does that anew. ``waiting_because`` says why a shard went
          *     back to wait, such as a model that a worker cannot load.
          *
          *     ``input_kind`` says what the model looks at: one image, or a pair. Of a pair, ``before_shift_m``
@@ -3726,6 +3747,28 @@ export interface operations {
             path: {
                 assessment_id: string;
                 index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssessmentOut"];
+                };
+            };
+        };
+    };
+    unosat_assessments_api_retry_merge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
             };
             cookie?: never;
         };

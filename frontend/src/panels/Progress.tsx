@@ -32,7 +32,9 @@ export function Progress({ session }: { session: Session }) {
 }
 
 function Failed({ progress, session }: { progress: Assessment; session: Session }) {
-  const next = progress.shards_failed > 0 ? "Retry what failed" : "Start another from the scene’s page";
+  const { shards_total, shards_done, shards_failed } = progress;
+  const onlyJoining = shards_total > 0 && shards_done === shards_total;
+  const next = shards_failed > 0 || onlyJoining ? "Retry what failed" : "Start another from the scene’s page";
   return (
     <>
       <div class="empty bad" role="alert">
@@ -42,6 +44,19 @@ function Failed({ progress, session }: { progress: Assessment; session: Session 
           Code: <code>{progress.failure_code}</code>. {next}; if it fails again, show this code to an admin.
         </p>
       </div>
+      {onlyJoining && (
+        <section aria-label="Joining the parts failed">
+          <h3>Joining the parts failed</h3>
+          <p>
+            All {count(shards_total, "shard is", "shards are")} done, and what was found is kept.
+          </p>
+          {session.page.can_review && (
+            <button type="button" onClick={() => void session.retryMerge()}>
+              Join the parts again
+            </button>
+          )}
+        </section>
+      )}
       <FailedShards progress={progress} session={session} />
     </>
   );

@@ -20,6 +20,15 @@ export function createJob({ page, store, say, fail }: Core) {
     }
   };
 
+  const retryMerge = async (): Promise<void> => {
+    try {
+      store.set({ progress: await api.retryMerge(page.id) });
+      say("The parts are joined anew. What they found is kept.");
+    } catch (error) {
+      fail(error);
+    }
+  };
+
   const cancel = async (): Promise<void> => {
     try {
       store.set({ progress: await api.cancel(page.id) });
@@ -29,5 +38,5 @@ export function createJob({ page, store, say, fail }: Core) {
     }
   };
 
-  return { setUrgent, retryShard, cancel };
+  return { setUrgent, retryShard, retryMerge, cancel };
 }

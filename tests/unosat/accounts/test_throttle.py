@@ -115,6 +115,18 @@ def test_old_mistakes_do_not_count_and_the_door_opens_again(
     assert sign_in(user.username, RIGHT, address).status_code == 302
 
 
+def test_web_machines_whose_clocks_differ_count_together(
+    user: User, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = time.time
+    for hours in range(10):  # each attempt comes to a machine with another idea of the time
+        monkeypatch.setattr(time, "time", lambda hours=hours: right() + hours * 3600)
+        throttle.note_failure(f"sign-in:{address}")
+    monkeypatch.undo()
+
+    assert sign_in(user.username, RIGHT, address).status_code == 429
+
+
 def test_wrong_keys_are_shut_out_and_right_ones_never(address: str) -> None:
     _, key = services.create_key(make_actor(make_organisation(), "admin"), name="partner")
 

@@ -22,7 +22,7 @@ from tests.unosat.makers import (
 from unosat.accounts.actors import Actor
 from unosat.accounts.models import Organisation
 from unosat.assessments import detectors, services, tasks
-from unosat.assessments.files import gaps_key
+from unosat.assessments.keys import gaps_key
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest
 from unosat.ops import store
@@ -88,6 +88,38 @@ def test_a_merge_that_meets_a_full_disk_goes_on_once_there_is_room(
     assert store_path(gaps_key(row.pk)).stat().st_size > 0
     assert Building.objects.filter(assessment=row).count() == undisturbed.buildings.count()
     assert Job.objects.get(subject_id=row.pk, kind="merge").interruptions == 0
+
+
+def test_a_merge_that_failed_for_want_of_room_is_done_anew_by_itself(
+    disk: Path, actor: Actor, scene: Scene, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = finish(begin(actor, scene))
+    row = begin(actor, scene)
+    tasks.plan(str(row.pk))
+    for _ in range(row.shards.count()):
+        tasks.detect()
+    done = list(row.shards.values_list("index", "attempt", "result_sha256").order_by("index"))
+    other = fill(disk, leaving_bytes=0)
+    monkeypatch.setattr(store, "FULL_SECONDS", 0.5)
+    tasks.merge(str(row.pk))
+    client.force_login(User.objects.get(pk=actor.must_be_a_person()))
+    failed = client.get(f"/api/v1/assessments/{row.pk}").json()
+    other.unlink()
+
+    retry = f"/api/v1/assessments/{row.pk}/merge/retry"
+    first, second = client.post(retry), client.post(retry)
+    tasks.merge(str(row.pk))
+
+    assert (failed["state"], failed["failure_code"]) == ("failed", "storage_full")
+    assert failed["shards_done"] == failed["shards_total"]
+    assert (first.status_code, first.json()["state"]) == (200, "merging")
+    assert (first.json()["failure_code"], first.json()["finished_at"]) == ("", None)
+    assert (second.status_code, second.json()["code"]) == (409, "nothing_to_retry")
+    row.refresh_from_db()
+    assert row.state == "done"
+    assert features(actor, row) == features(actor, undisturbed)
+    assert list(row.shards.values_list("index", "attempt", "result_sha256")) == done
+    assert client.post(retry).status_code == 409
 
 
 def test_where_nobody_makes_room_the_run_ends_and_says_why(
