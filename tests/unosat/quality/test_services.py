@@ -1,6 +1,7 @@
 """A sample is random, frozen and judged blind; what it measures changes no building."""
 
 import json
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -222,7 +223,10 @@ def test_nobody_sends_what_another_judged(row: Assessment, actor: Actor) -> None
     item, square = sample.items.all()[0], sample.squares.all()[0]
     colleague = Client()
     colleague.force_login(make_user(row.organisation))
-    hers = {"headers": {"X-Made-By": str(actor.user_id)}, "content_type": "application/json"}
+    hers: dict[str, Any] = {
+        "headers": {"X-Made-By": str(actor.user_id)},
+        "content_type": "application/json",
+    }
 
     answers = [
         colleague.put(f"/api/v1/quality-items/{item.pk}", {"answer": "destroyed"}, **hers),
