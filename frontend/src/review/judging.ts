@@ -74,7 +74,7 @@ export function createJudge(server: Server, answers: Answers, wait = AGAIN_MS): 
         things: all,
         left: Math.max(0, left - unsent),
         finished: !all.length && left === 0,
-        waiting: !all.length && left > unsent && !unsent,
+        waiting: !all.length && left > 0 && !unsent, // else they are ours, on their way
         trouble: "",
       });
     } catch (error) {
