@@ -9,6 +9,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from unosat.accounts.actors import actor_of
+from unosat.accounts.headers import MadeBy
 from unosat.errors import NotFound
 from unosat.quality import crops, selectors, services
 from unosat.quality.models import Item, Sample, Square
@@ -72,8 +73,9 @@ class Offer(Schema):
 
 
 class ItemAnswer(Schema):
-    """What a building truly is."""
+    """What a building truly is; ``id`` is made by the client: sent again it is one answer."""
 
+    id: UUID | None = None
     answer: Literal[
         "no_damage", "minor_damage", "major_damage", "destroyed", "no_building", "cannot_judge"
     ]
@@ -88,8 +90,9 @@ class MarkIn(Schema):
 
 
 class SquareAnswer(Schema):
-    """Everything that was missed in a square, or that it cannot be judged."""
+    """Everything that was missed in a square, or that it cannot be judged; ``id`` as of items."""
 
+    id: UUID | None = None
     answer: Literal["judged", "cannot_judge"]
     marks: Annotated[list[MarkIn], Field(max_length=500)] = []
 
@@ -128,9 +131,12 @@ def get_quality(request: HttpRequest, assessment_id: UUID) -> dict[str, Any]:
 
 
 @router.post("/quality-samples/{uuid:sample_id}/next", response=Offer)
-def get_next(request: HttpRequest, sample_id: UUID, limit: int = 5) -> dict[str, Any]:
+def get_next(
+    request: HttpRequest, sample_id: UUID, limit: int = 5, made_by: MadeBy = None
+) -> dict[str, Any]:
     """Take the next ones to judge; nobody else is offered them for ten minutes."""
     actor = actor_of(request)
+    actor.must_be_user(made_by)
     things = services.offer(actor, sample_id, limit)
     sample = selectors.sample(actor, sample_id)
     now = selectors.progress(sample)
@@ -140,17 +146,28 @@ def get_next(request: HttpRequest, sample_id: UUID, limit: int = 5) -> dict[str,
 
 
 @router.put("/quality-items/{uuid:thing_id}", response={204: None})
-def judge_item(request: HttpRequest, thing_id: UUID, said: ItemAnswer) -> Status[None]:
-    """Judge a building; sent again by the same person, it puts the answer right."""
-    services.answer_item(actor_of(request), thing_id, said.answer)
+def judge_item(
+    request: HttpRequest, thing_id: UUID, said: ItemAnswer, made_by: MadeBy = None
+) -> Status[None]:
+    """Judge a building; another answer of the same person puts it right.
+
+    With ``X-Made-By``, the user who judged, nobody else's session can send it.
+    """
+    actor = actor_of(request)
+    actor.must_be_user(made_by)
+    services.answer_item(actor, thing_id, said.answer, answer_id=said.id)
     return Status(204, None)
 
 
 @router.put("/quality-squares/{uuid:thing_id}", response={204: None})
-def judge_square(request: HttpRequest, thing_id: UUID, said: SquareAnswer) -> Status[None]:
-    """Say what was missed in a square; sent again by the same person, it replaces the marks."""
+def judge_square(
+    request: HttpRequest, thing_id: UUID, said: SquareAnswer, made_by: MadeBy = None
+) -> Status[None]:
+    """Say what was missed in a square; another answer of the same person replaces the marks."""
+    actor = actor_of(request)
+    actor.must_be_user(made_by)
     marks = [Mark(mark.x, mark.y, mark.grade) for mark in said.marks]
-    services.answer_square(actor_of(request), thing_id, said.answer, marks)
+    services.answer_square(actor, thing_id, said.answer, marks, answer_id=said.id)
     return Status(204, None)
 
 

@@ -7,6 +7,7 @@ import uuid
 
 from django.conf import settings
 from django.contrib.gis.db import models
+from django.contrib.postgres.fields import ArrayField
 from django.db.models import Q
 
 from unosat.assessments.models import Assessment
@@ -75,6 +76,8 @@ class Judged(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
     judged_at = models.DateTimeField(null=True, blank=True)
+    # of every answer that was applied, made by the browser: one that comes again is known by it
+    answer_ids = ArrayField(models.UUIDField(), default=list, blank=True)
     offered_to = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -114,7 +114,7 @@ def judge(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
     context = {
         "assessment": row,
         "event": row.scene.event,
-        "page": _judging(being_judged),
+        "page": _judging(being_judged, actor),
     }
     return show(request, actor, "judge.html", context, section="events")
 
@@ -138,8 +138,9 @@ def event_overview(request: HttpRequest, event_id: UUID) -> HttpResponse:
     return show(request, actor, "parts/event_overview.html", context)
 
 
-def _judging(sample: Sample) -> dict[str, Any]:
+def _judging(sample: Sample, actor: Actor) -> dict[str, Any]:
     return {
+        "user_id": actor.user_id,
         "sample": str(sample.pk),
         "back": f"/assessments/{sample.assessment_id}/quality/",
         "has_before": sample.assessment.before_scene_id is not None,

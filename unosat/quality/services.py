@@ -146,8 +146,13 @@ def offer(actor: Actor, sample_id: UUID, limit: int) -> list[Answerable]:
     return found
 
 
-def answer_item(actor: Actor, item_id: UUID, answer: str) -> Sample:
+def answer_item(
+    actor: Actor, item_id: UUID, answer: str, *, answer_id: UUID | None = None
+) -> Sample:
     """Judge a building; one's own answer can be put right until the sample is finished.
+
+    ``answer_id`` is made by the browser. Sent again, even once the sample is finished or another
+    answer has replaced it, it changes nothing; nor does the same answer given twice.
 
     Raises:
         Forbidden, NotFound: as for drawing.
@@ -160,14 +165,28 @@ def answer_item(actor: Actor, item_id: UUID, answer: str) -> Sample:
         item = Item.objects.filter(pk=item_id, **_of(actor)).first()
         if item is None:
             raise NotFound(f"item {item_id}")
-        sample = _open(actor, item.sample_id)
-        _judge(item, answer, user_id)
+        sample = _locked(actor, item.sample_id)
+        item.refresh_from_db()  # somebody may have answered until the sample was ours
+        same = item.answer == answer and item.judged_by_id == user_id
+        if same or _is_known(item, answer_id, user_id):
+            return sample
+        _must_be_open(sample)
+        _judge(item, answer, user_id, answer_id)
         _finish_if_done(sample)
     return sample
 
 
-def answer_square(actor: Actor, square_id: UUID, answer: str, marks: Sequence[Mark]) -> Sample:
+def answer_square(
+    actor: Actor,
+    square_id: UUID,
+    answer: str,
+    marks: Sequence[Mark],
+    *,
+    answer_id: UUID | None = None,
+) -> Sample:
     """Say which buildings no outline shows in a square, or that it cannot be judged.
+
+    ``answer_id`` is made by the browser: sent again it is one answer, as for buildings.
 
     Raises:
         Forbidden, NotFound, SampleOver, JudgedByAnother: as for buildings.
@@ -179,11 +198,15 @@ def answer_square(actor: Actor, square_id: UUID, answer: str, marks: Sequence[Ma
         square = Square.objects.filter(pk=square_id, **_of(actor)).first()
         if square is None:
             raise NotFound(f"square {square_id}")
-        sample = _open(actor, square.sample_id)
+        sample = _locked(actor, square.sample_id)
+        square.refresh_from_db()
+        if _is_known(square, answer_id, user_id):
+            return sample
+        _must_be_open(sample)
         if (marks and answer == CANNOT_JUDGE) or answer not in {JUDGED, CANNOT_JUDGE}:
             raise BadAnswer(answer)
         points = _points(square, marks)
-        _judge(square, answer, user_id)
+        _judge(square, answer, user_id, answer_id)
         square.missed.all().delete()
         Missed.objects.bulk_create(
             Missed(square=square, point=point, grade=mark.grade)
@@ -297,6 +320,12 @@ def _of(actor: Actor) -> dict[str, UUID]:
 
 
 def _open(actor: Actor, sample_id: UUID) -> Sample:
+    sample = _locked(actor, sample_id)
+    _must_be_open(sample)
+    return sample
+
+
+def _locked(actor: Actor, sample_id: UUID) -> Sample:
     """The sample, locked: two last answers at once would otherwise both leave it unfinished."""
     sample = (
         Sample.objects.select_for_update(of=("self",))
@@ -305,9 +334,12 @@ def _open(actor: Actor, sample_id: UUID) -> Sample:
     )
     if sample is None:
         raise NotFound(f"sample {sample_id}")
-    if sample.state != Sample.State.OPEN:
-        raise SampleOver(f"sample {sample_id} is {sample.state}")
     return sample
+
+
+def _must_be_open(sample: Sample) -> None:
+    if sample.state != Sample.State.OPEN:
+        raise SampleOver(f"sample {sample.pk} is {sample.state}")
 
 
 def _offered(
@@ -325,11 +357,17 @@ def _offered(
     return found
 
 
-def _judge(one: Answerable, answer: str, user_id: int) -> None:
+def _is_known(one: Answerable, answer_id: UUID | None, user_id: int) -> bool:
+    """Whether this person's answer was applied before, and only its receipt was lost."""
+    return one.judged_by_id == user_id and answer_id in one.answer_ids
+
+
+def _judge(one: Answerable, answer: str, user_id: int, answer_id: UUID | None) -> None:
     if one.answer and one.judged_by_id != user_id:
         raise JudgedByAnother(f"{one.pk}")
     one.answer, one.judged_by_id, one.judged_at = answer, user_id, timezone.now()
-    one.save(update_fields=["answer", "judged_by", "judged_at"])
+    one.answer_ids += [answer_id] if answer_id else []
+    one.save(update_fields=["answer", "judged_by", "judged_at", "answer_ids"])
 
 
 def _points(square: Square, marks: Sequence[Mark]) -> list[Point]:

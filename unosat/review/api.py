@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
-from ninja import Header, Query, Router, Schema, Status
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from detection.grades import Grade
 from unosat.accounts.actors import actor_of
+from unosat.accounts.headers import MadeBy
 from unosat.errors import BadRequest
 from unosat.ops import store
 from unosat.review import explanations, finding, outlines, queue, selectors, services, tiles
@@ -373,7 +374,7 @@ def decide(
     request: HttpRequest,
     assessment_id: UUID,
     decision: DecisionIn,
-    made_by: Annotated[int | None, Header(alias="X-Made-By")] = None,
+    made_by: MadeBy = None,
 ) -> Status[dict[str, Any]]:
     """Decide on a building, on several at once, or undo the last decision on one.
 

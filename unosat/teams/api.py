@@ -10,6 +10,7 @@ from ninja import Router, Schema, Status
 from pydantic import Field
 
 from unosat.accounts.actors import Actor, actor_of
+from unosat.accounts.headers import MadeBy
 from unosat.errors import NotFound
 from unosat.review import outlines
 from unosat.review.errors import ChangedMeanwhile
@@ -307,9 +308,16 @@ def set_plan(request: HttpRequest, assessment_id: UUID, plan: PlanIn) -> Any:  #
 
 
 @router.post("/assessments/{uuid:assessment_id}/second-looks", response=LooksServed)
-def serve(request: HttpRequest, assessment_id: UUID, wanted: ServeIn) -> dict[str, Any]:
-    """Be given the next buildings to judge blind; asked again, unanswered ones come first."""
-    given, left = looks.serve(actor_of(request), assessment_id, wanted.count)
+def serve(
+    request: HttpRequest, assessment_id: UUID, wanted: ServeIn, made_by: MadeBy = None
+) -> dict[str, Any]:
+    """Be given the next buildings to judge blind; asked again, unanswered ones come first.
+
+    With ``X-Made-By``, the user whose page asks, another's session is given nothing.
+    """
+    actor = actor_of(request)
+    actor.must_be_user(made_by)
+    given, left = looks.serve(actor, assessment_id, wanted.count)
     return {"looks": [_look(one) for one in given], "left": left}
 
 
@@ -329,24 +337,40 @@ def picture(request: HttpRequest, look_id: UUID, when: str, *, wide: bool = Fals
 
 
 @router.post("/second-looks/{uuid:look_id}/answer", response={204: None})
-def answer(request: HttpRequest, look_id: UUID, said: AnswerIn) -> Status[None]:
-    """Say what it is; the building stays as it is, and nothing is told of the first answer."""
-    looks.answer(actor_of(request), look_id, said.answer)
+def answer(
+    request: HttpRequest, look_id: UUID, said: AnswerIn, made_by: MadeBy = None
+) -> Status[None]:
+    """Say what it is; the building stays as it is, and nothing is told of the first answer.
+
+    Sent again it is one answer: a look has only one. With ``X-Made-By``, the user who answered,
+    nobody else's session can send it.
+    """
+    actor = actor_of(request)
+    actor.must_be_user(made_by)
+    looks.answer(actor, look_id, said.answer)
     return Status(204, None)
 
 
 @router.get("/assessments/{uuid:assessment_id}/disagreements", response=list[DisagreementOut])
-def list_disagreements(request: HttpRequest, assessment_id: UUID) -> list[dict[str, Any]]:
+def list_disagreements(
+    request: HttpRequest, assessment_id: UUID, made_by: MadeBy = None
+) -> list[dict[str, Any]]:
     """What the caller may settle, oldest first: both answers, without who gave them."""
-    found = looks.to_settle(actor_of(request), assessment_id)
+    actor = actor_of(request)
+    actor.must_be_user(made_by)
+    found = looks.to_settle(actor, assessment_id)
     return [_disagreement(look) for look in found]
 
 
 @router.post("/second-looks/{uuid:look_id}/adjudication", response={204: None, 409: Changed})
-def settle(request: HttpRequest, look_id: UUID, verdict: VerdictIn) -> Status[Any]:
+def settle(
+    request: HttpRequest, look_id: UUID, verdict: VerdictIn, made_by: MadeBy = None
+) -> Status[Any]:
     """Settle a disagreement; the building gets an ordinary decision that says so."""
+    actor = actor_of(request)
+    actor.must_be_user(made_by)
     try:
-        looks.settle(actor_of(request), look_id, Verdict(**verdict.dict()))
+        looks.settle(actor, look_id, Verdict(**verdict.dict()))
     except ChangedMeanwhile as error:
         told = {"code": error.code, "message": error.user_message}
         return Status(409, told | {"version": error.building.version})

@@ -112,7 +112,12 @@ def _judging(request: HttpRequest, assessment_id: UUID, what: str) -> HttpRespon
     actor = actor_of(request)
     overview.must_see(actor, assessment_id)
     row = assessment_selectors.assessment(actor, assessment_id)
-    page = {"id": str(row.pk), "what": what, "verdicts": look_services.VERDICTS}
+    page = {
+        "id": str(row.pk),
+        "user_id": actor.user_id,
+        "what": what,
+        "verdicts": look_services.VERDICTS,
+    }
     context = {"assessment": row, "page": page, "what": what}
     return show(request, actor, "judging.html", context, section="events")
 

@@ -1,8 +1,9 @@
 /** What the review page asks of the server. */
-import type { Answer, Trouble } from "../review/log/sender";
+import type { Answer } from "../review/log/sender";
 import { boundsOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
-import { Refused, post, remove, renewToken, request } from "./client";
+import { post, remove, request } from "./client";
+import { sendAs } from "./sending";
 import type {
   AreaBecause,
   Assessment,
@@ -85,42 +86,15 @@ function listed({ id, geometry, properties }: Feature<Polygon>): Listed {
   };
 }
 
-/** Refusals that say nothing of the decision: it stays, and is sent again. */
-const AWAY: Record<string, Trouble["why"]> = {
-  unreachable: "unreachable",
-  failed: "failed",
-  too_many_attempts: "failed",
-  not_signed_in: "signed_out",
-  csrf_failed: "signed_out",
-  signed_in_as_another: "another",
-};
-
-/** Send a decision of a user; every outcome is a value, because each is shown differently. */
-export async function decide(id: string, user: number, draft: Draft): Promise<Answer> {
-  const first = await decideOnce(id, user, draft);
-  const stale = first.is === "away" && first.why === "signed_out";
-  return stale && (await renewToken(user)) ? decideOnce(id, user, draft) : first;
-}
-
-async function decideOnce(id: string, user: number, draft: Draft): Promise<Answer> {
-  try {
+/** Send a decision of a user. */
+export const decide = (id: string, user: number, draft: Draft): Promise<Answer> =>
+  sendAs(user, async (headers) => {
     const path = `/assessments/${id}/decisions`;
-    const headers = { "X-Made-By": String(user) };
-    const body = JSON.stringify(draft);
-    const answer = await request<Decided>(path, { method: "POST", headers, body });
+    const answer = await request<Decided>(path, {
+      method: "POST", headers, body: JSON.stringify(draft),
+    });
     return { is: "saved", building: answer.uid ? answer : null, also: answer.also ?? [] };
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    const { message, body, code } = error;
-    const why = AWAY[code];
-    if (why) return { is: "away", why, message };
-    if (code === "changed_meanwhile" && body["building"]) {
-      return { is: "conflict", message, theirs: body["building"] as Building };
-    }
-    return { is: "refused", message };
-  }
-}
-
+  });
 
 const explanationOf = (id: string, uid: string): string =>
   `/assessments/${id}/buildings/${uid}/explanation`;

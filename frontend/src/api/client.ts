@@ -42,8 +42,8 @@ export async function request<T>(path: string, init: RequestInit = {}): Promise<
   throw refusal(body);
 }
 
-export const post = <T>(path: string, body: unknown): Promise<T> =>
-  request<T>(path, { method: "POST", body: JSON.stringify(body) });
+export const post = <T>(path: string, body: unknown, init: RequestInit = {}): Promise<T> =>
+  request<T>(path, { ...init, method: "POST", body: JSON.stringify(body) });
 
 export const remove = (path: string, init: RequestInit = {}): Promise<void> =>
   request(path, { ...init, method: "DELETE" });

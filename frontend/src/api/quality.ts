@@ -1,6 +1,7 @@
 /** What judging a sample asks of the server. */
-import { post, request } from "./client";
+import { post } from "./client";
 import type { components } from "./schema";
+import { madeBy } from "./sending";
 
 type Schemas = components["schemas"];
 
@@ -10,20 +11,8 @@ export type Thing = Schemas["ToJudge"];
 export type ItemAnswer = Schemas["ItemAnswer"]["answer"];
 export type Mark = Schemas["MarkIn"];
 
-export const nextOf = (sample: string, limit: number): Promise<Offer> =>
-  post(`/quality-samples/${sample}/next?limit=${limit}`, {});
-
-const put = (path: string, body: unknown): Promise<void> =>
-  request(path, { method: "PUT", body: JSON.stringify(body) });
-
-export const judgeBuilding = (id: string, answer: ItemAnswer): Promise<void> =>
-  put(`/quality-items/${id}`, { answer });
-
-export const judgeSquare = (
-  id: string,
-  answer: "judged" | "cannot_judge",
-  marks: Mark[],
-): Promise<void> => put(`/quality-squares/${id}`, { answer, marks });
+export const nextOf = (sample: string, user: number, limit: number): Promise<Offer> =>
+  post(`/quality-samples/${sample}/next?limit=${limit}`, {}, { headers: madeBy(user) });
 
 export const picture = (thing: Thing, phase: "after" | "before", wide: boolean): string =>
   `/api/v1/quality-pictures/${thing.id}.webp?phase=${phase}&wide=${wide}`;

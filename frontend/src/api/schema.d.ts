@@ -1043,6 +1043,8 @@ export interface paths {
         /**
          * Serve
          * @description Be given the next buildings to judge blind; asked again, unanswered ones come first.
+         *
+         *     With ``X-Made-By``, the user whose page asks, another's session is given nothing.
          */
         post: operations["unosat_teams_api_serve"];
         delete?: never;
@@ -1083,6 +1085,9 @@ export interface paths {
         /**
          * Answer
          * @description Say what it is; the building stays as it is, and nothing is told of the first answer.
+         *
+         *     Sent again it is one answer: a look has only one. With ``X-Made-By``, the user who answered,
+         *     nobody else's session can send it.
          */
         post: operations["unosat_teams_api_answer"];
         delete?: never;
@@ -1285,7 +1290,9 @@ export interface paths {
         get?: never;
         /**
          * Judge Item
-         * @description Judge a building; sent again by the same person, it puts the answer right.
+         * @description Judge a building; another answer of the same person puts it right.
+         *
+         *     With ``X-Made-By``, the user who judged, nobody else's session can send it.
          */
         put: operations["unosat_quality_api_judge_item"];
         post?: never;
@@ -1305,7 +1312,7 @@ export interface paths {
         get?: never;
         /**
          * Judge Square
-         * @description Say what was missed in a square; sent again by the same person, it replaces the marks.
+         * @description Say what was missed in a square; another answer of the same person replaces the marks.
          */
         put: operations["unosat_quality_api_judge_square"];
         post?: never;
@@ -3231,9 +3238,11 @@ export interface components {
         };
         /**
          * ItemAnswer
-         * @description What a building truly is.
+         * @description What a building truly is; ``id`` is made by the client: sent again it is one answer.
          */
         ItemAnswer: {
+            /** Id */
+            id?: string | null;
             /**
              * Answer
              * @enum {string}
@@ -3254,9 +3263,11 @@ export interface components {
         };
         /**
          * SquareAnswer
-         * @description Everything that was missed in a square, or that it cannot be judged.
+         * @description Everything that was missed in a square, or that it cannot be judged; ``id`` as of items.
          */
         SquareAnswer: {
+            /** Id */
+            id?: string | null;
             /**
              * Answer
              * @enum {string}
@@ -4736,7 +4747,9 @@ export interface operations {
     unosat_teams_api_serve: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 assessment_id: string;
             };
@@ -4785,7 +4798,9 @@ export interface operations {
     unosat_teams_api_answer: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 look_id: string;
             };
@@ -4809,7 +4824,9 @@ export interface operations {
     unosat_teams_api_list_disagreements: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 assessment_id: string;
             };
@@ -4831,7 +4848,9 @@ export interface operations {
     unosat_teams_api_settle: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 look_id: string;
             };
@@ -5024,7 +5043,9 @@ export interface operations {
             query?: {
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 sample_id: string;
             };
@@ -5046,7 +5067,9 @@ export interface operations {
     unosat_quality_api_judge_item: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 thing_id: string;
             };
@@ -5070,7 +5093,9 @@ export interface operations {
     unosat_quality_api_judge_square: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
             path: {
                 thing_id: string;
             };

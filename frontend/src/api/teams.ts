@@ -3,6 +3,7 @@ import type { Polygon } from "geojson";
 
 import { post, request } from "./client";
 import type { components } from "./schema";
+import { madeBy } from "./sending";
 
 type Schemas = components["schemas"];
 
@@ -39,25 +40,13 @@ export const addControl = (assessment: string, building: string, answer: Answer)
 
 export const serve = (
   assessment: string,
+  user: number,
   count: number,
 ): Promise<{ looks: Look[]; left: number }> =>
-  post(`/assessments/${assessment}/second-looks`, { count });
+  post(`/assessments/${assessment}/second-looks`, { count }, { headers: madeBy(user) });
 
-export const answer = (look: string, said: Answer): Promise<void> =>
-  postToTheEnd(`/second-looks/${look}/answer`, { answer: said });
-
-export const disagreements = (assessment: string): Promise<Disagreement[]> =>
-  request(`/assessments/${assessment}/disagreements`);
-
-/** `id` is made by the caller: sent again it is one decision. */
-export const settle = (
-  look: string,
-  verdict: { id: string; answer: Answer; on_version: number },
-): Promise<void> => postToTheEnd(`/second-looks/${look}/adjudication`, verdict);
-
-/** Goes out even if the page is left meanwhile. */
-const postToTheEnd = (path: string, body: unknown): Promise<void> =>
-  request(path, { method: "POST", body: JSON.stringify(body), keepalive: true });
+export const disagreements = (assessment: string, user: number): Promise<Disagreement[]> =>
+  request(`/assessments/${assessment}/disagreements`, { headers: madeBy(user) });
 
 export const picture = (look: string, when: "after" | "before", wide: boolean): string =>
   `/api/v1/second-looks/${look}/${when}.webp${wide ? "?wide=true" : ""}`;

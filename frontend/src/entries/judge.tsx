@@ -2,20 +2,15 @@
 import { render } from "preact";
 import "../styles/quality.css";
 
-import { judgeBuilding, judgeSquare, nextOf } from "../api/quality";
+import { nextOf } from "../api/quality";
 import { Judge, type JudgePage } from "../panels/Judge";
+import { createAnswers } from "../review/answers";
 import { createJudge } from "../review/judging";
 import { element, pageData } from "./page";
 
-const page = pageData<JudgePage>();
-const judge = createJudge({
-  next: (limit) => nextOf(page.sample, limit),
-  judgeBuilding,
-  judgeSquare,
-});
+const page = pageData<JudgePage & { user_id: number }>();
+const answers = createAnswers(page.user_id, `sample:${page.sample}`);
+const judge = createJudge({ next: (limit) => nextOf(page.sample, page.user_id, limit) }, answers);
 render(<Judge judge={judge} page={page} />, element("judge"));
-void judge.more();
-
-addEventListener("beforeunload", (event) => {
-  if (judge.store.now.unsaved) event.preventDefault(); // the browser asks whether to leave
-});
+void answers.begin().then(judge.more); // what is kept here is not judged again
+answers.attend();

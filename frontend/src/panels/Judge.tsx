@@ -5,6 +5,7 @@ import { picture, type ItemAnswer, type Mark, type Thing } from "../api/quality"
 import { ALL_GRADES, GRADE_KEYS, GRADE_NAMES, GRADES, type Grade } from "../geo/grades";
 import type { Judge as Judging } from "../review/judging";
 import { useStore } from "../review/store";
+import { Kept } from "./Kept";
 import { GradeMark, GradeName, Key } from "./parts";
 
 export interface JudgePage {
@@ -24,7 +25,8 @@ export interface Sight {
 }
 
 export function Judge({ judge, page }: { judge: Judging; page: JudgePage }) {
-  const { things, left, unsaved, finished, waiting, said, trouble } = useStore(judge.store);
+  const { things, left, finished, waiting, said, trouble } = useStore(judge.store);
+  const unsaved = useStore(judge.answers.store).waiting.length;
   const [sight, setSight] = useState<Sight>({ wide: false, before: false, bare: false });
   const [single, setSingle] = useState(true);
   const thing = things[0];
@@ -40,8 +42,8 @@ export function Judge({ judge, page }: { judge: Judging; page: JudgePage }) {
     <>
       <p class="quiet" data-left={left ?? ""} data-unsaved={unsaved}>
         {left === null ? "Loading…" : `${left} left to judge, others' included.`}
-        {unsaved > 0 && ` ${unsaved} not saved yet.`}
       </p>
+      <Kept answers={judge.answers} />
       {trouble && <p class="notice bad" role="alert">{trouble}</p>}
       <p class="quiet said" role="status" aria-live="polite">{said}</p>
       {finished ? (

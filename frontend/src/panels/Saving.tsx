@@ -18,7 +18,18 @@ export function Saving({ session }: { session: Session }) {
   );
 }
 
-function Unsaved({ state, session }: { state: ReviewState; session: Session }) {
+type Unsent = Pick<
+  ReviewState,
+  "unsettled" | "cannotKeep" | "trouble" | "waitingElsewhere"
+> & { waiting: readonly unknown[]; refusals: readonly unknown[] };
+
+interface UnsavedProps {
+  state: Unsent;
+  session: Pick<Session, "sendNow" | "tryKeeping"> & Partial<Pick<Session, "openConflicts">>;
+  of?: "decision" | "answer";
+}
+
+export function Unsaved({ state, session, of = "decision" }: UnsavedProps) {
   const { waiting, unsettled, refusals, cannotKeep } = state;
   const bad = Boolean(cannotKeep) || (waiting.length > 0 && state.trouble !== null);
   return (
@@ -27,7 +38,7 @@ function Unsaved({ state, session }: { state: ReviewState; session: Session }) {
       data-waiting={waiting.length || undefined}
       title={state.trouble?.message}
     >
-      <span aria-hidden="true">{bad ? "⚠" : waiting.length || unsettled ? "…" : "✓"}</span> {words(state)}
+      <span aria-hidden="true">{bad ? "⚠" : waiting.length || unsettled ? "…" : "✓"}</span> {words(state, of)}
       {state.trouble?.why === "signed_out" && waiting.length > 0 && (
         <a href={`/accounts/login/?next=${location.pathname}`} target="_blank" rel="noopener">
           Sign in
@@ -44,11 +55,11 @@ function Unsaved({ state, session }: { state: ReviewState; session: Session }) {
         </button>
       )}
       {unsettled > 0 && (
-        <button type="button" class="small" onClick={() => session.openConflicts()}>
+        <button type="button" class="small" onClick={() => session.openConflicts?.()}>
           {count(unsettled, "conflict", "conflicts")} to settle
         </button>
       )}
-      {refusals.length > 0 && <span class="bad">{count(refusals.length, "decision", "decisions")} refused</span>}
+      {refusals.length > 0 && <span class="bad">{count(refusals.length, of, `${of}s`)} refused</span>}
     </p>
   );
 }
@@ -60,10 +71,12 @@ const WHY = {
   another: "somebody else is signed in on this browser",
 };
 
-function words(state: ReviewState): string {
+const ELSEWHERE = { decision: "of other analyses", answer: "given on other pages" };
+
+function words(state: Unsent, of: "decision" | "answer"): string {
   const { waiting, trouble, waitingElsewhere, cannotKeep, unsettled, refusals } = state;
   if (cannotKeep) return "Nothing can be kept in this browser";
-  const elsewhere = waitingElsewhere ? `, ${waitingElsewhere} of other analyses` : "";
+  const elsewhere = waitingElsewhere ? `, ${waitingElsewhere} ${ELSEWHERE[of]}` : "";
   if (waiting.length === 0 && unsettled + refusals.length > 0) return "Not all saved:";
   if (waiting.length === 0) return elsewhere ? `Not saved yet: ${elsewhere.slice(2)}` : "All saved";
   return `${waiting.length} not saved yet${elsewhere} – ${trouble ? WHY[trouble.why] : "saving"}`;

@@ -1,6 +1,8 @@
-/** Judging a sample: the next one is there at once, answers are sent behind it. Knows no panel. */
+/** Judging a sample: the next one is there at once, answers are kept and sent behind it. Knows no panel. */
+import type { Answered } from "../api/answers";
 import type { ItemAnswer, Mark, Offer, Thing } from "../api/quality";
 import { Refused } from "../api/client";
+import type { Answers } from "./answers";
 import { createStore, type Store } from "./store";
 
 export interface Judging {
@@ -8,8 +10,6 @@ export interface Judging {
   things: readonly Thing[];
   /** Nobody has judged them yet, as far as is known here. */
   left: number | null;
-  /** Answers on their way to the server. */
-  unsaved: number;
   /** Buildings marked in the square that is judged now. */
   marks: readonly Mark[];
   /** Where the next mark goes, as a part of the picture. */
@@ -24,12 +24,11 @@ export interface Judging {
 
 export interface Server {
   next(limit: number): Promise<Offer>;
-  judgeBuilding(id: string, answer: ItemAnswer): Promise<void>;
-  judgeSquare(id: string, answer: "judged" | "cannot_judge", marks: Mark[]): Promise<void>;
 }
 
 export interface Judge {
   readonly store: Store<Judging>;
+  readonly answers: Answers;
   answer(answer: ItemAnswer): void;
   /** All that was missed in the square is marked. */
   allMarked(): void;
@@ -50,56 +49,32 @@ const AHEAD = 6; // pictures loaded before they are needed
 const AGAIN_MS = 3000;
 const MIDDLE = { x: 0.5, y: 0.5 };
 
-export function createJudge(server: Server, wait = AGAIN_MS): Judge {
+export function createJudge(server: Server, answers: Answers, wait = AGAIN_MS): Judge {
   const store = createStore<Judging>({
-    things: [], left: null, unsaved: 0, marks: [], cross: MIDDLE,
+    things: [], left: null, marks: [], cross: MIDDLE,
     finished: false, waiting: false, said: "", trouble: "",
   });
   const given: Given[] = [];
-  const answered = new Set<string>();
-  const queue: (() => Promise<void>)[] = [];
-  let sending = false;
   let asking = false;
+  let again: ReturnType<typeof setTimeout> | undefined;
 
   const now = (): Thing | undefined => store.now.things[0];
 
-  async function send(): Promise<void> {
-    if (sending) return;
-    sending = true;
-    for (let job = queue[0]; job; job = queue[0]) {
-      try {
-        await job();
-        store.set({ trouble: "" });
-      } catch (error) {
-        const refused = error instanceof Refused ? error : new Refused("failed", String(error));
-        store.set({ trouble: refused.message });
-        if (refused.passing) {
-          await new Promise((resolve) => setTimeout(resolve, wait));
-          continue; // the same once more: sent twice, it is one answer
-        }
-      }
-      queue.shift();
-      store.set({ unsaved: queue.length });
-    }
-    sending = false;
-    if (!store.now.things.length) await more();
-  }
-
   async function more(): Promise<void> {
+    clearTimeout(again);
     if (asking || store.now.finished) return;
-    if (!store.now.things.length && queue.length) return; // asked once they are saved
     asking = true;
     try {
-      const { things, left } = await server.next(AHEAD);
-      const known = new Set([...answered, ...store.now.things.map((one) => one.id)]);
+      const { things, left } = await server.next(AHEAD + answers.unsent().size);
+      const unsent = answers.unsent().size;
+      const known = new Set([...answers.given(), ...store.now.things.map((one) => one.id)]);
       const fresh = things.filter((one) => !known.has(one.id));
       const all = [...store.now.things, ...fresh];
-      const unsent = queue.length;
       store.set({
         things: all,
         left: Math.max(0, left - unsent),
         finished: !all.length && left === 0,
-        waiting: !all.length && left > 0,
+        waiting: !all.length && left > 0 && !unsent, // else they are ours, on their way
         trouble: "",
       });
     } catch (error) {
@@ -108,46 +83,56 @@ export function createJudge(server: Server, wait = AGAIN_MS): Judge {
     } finally {
       asking = false;
     }
-    if (!store.now.finished && !store.now.things.length) setTimeout(() => void more(), wait);
+    if (!store.now.finished && !store.now.things.length) again = setTimeout(() => void more(), wait);
   }
 
-  function done(job: () => Promise<void>, said: string): void {
+  answers.store.watch((is, was) => {
+    const fewer = is.waiting.length < was.waiting.length;
+    if (fewer && !store.now.things.length) void more();
+    if (is.lost !== was.lost) putBack(new Set(is.lost.map(({ draft }) => draft.building)));
+  });
+
+  /** What could not be kept was not answered. */
+  function putBack(ids: ReadonlySet<string | null>): void {
+    const lost = given.filter(({ thing }) => ids.has(thing.id));
+    const [first] = lost;
+    if (!first) return;
+    for (const one of lost) given.splice(given.indexOf(one), 1);
+    const things = [...lost.map(({ thing }) => thing), ...store.now.things];
+    store.set({ things, marks: first.marks, left: (store.now.left ?? 0) + lost.length });
+  }
+
+  function done(answered: Answered, said: string): void {
     const [thing, ...rest] = store.now.things;
-    if (!thing) return;
+    if (!thing || answers.keep({ thing: thing.id }, answered) === null) return;
     given.push({ thing, marks: store.now.marks });
-    answered.add(thing.id);
-    queue.push(job);
     store.set({
-      things: rest, marks: [], cross: MIDDLE, said, unsaved: queue.length,
+      things: rest, marks: [], cross: MIDDLE, said,
       left: store.now.left === null ? null : Math.max(0, store.now.left - 1),
     });
-    void send();
     if (rest.length < AHEAD / 2) void more();
   }
 
   return {
     store,
+    answers,
     more,
     answer(answer) {
       const thing = now();
-      if (thing?.kind === "building") done(() => server.judgeBuilding(thing.id, answer), "Next.");
+      if (thing?.kind === "building") done({ kind: "item", answer }, "Next.");
     },
     allMarked() {
       const thing = now();
       const marks = [...store.now.marks];
       if (thing?.kind !== "square") return;
-      done(() => server.judgeSquare(thing.id, "judged", marks), `${marks.length} marked. Next.`);
+      done({ kind: "square", answer: "judged", marks }, `${marks.length} marked. Next.`);
     },
     cannotJudge() {
       const thing = now();
       if (!thing) return;
-      done(
-        () =>
-          thing.kind === "square"
-            ? server.judgeSquare(thing.id, "cannot_judge", [])
-            : server.judgeBuilding(thing.id, "cannot_judge"),
-        "Cannot be judged. Next.",
-      );
+      const answer = "cannot_judge" as const;
+      const square = { kind: "square", answer, marks: [] } as const;
+      done(thing.kind === "square" ? square : { kind: "item", answer }, "Cannot be judged. Next.");
     },
     mark(grade) {
       const thing = now();
@@ -179,7 +164,6 @@ export function createJudge(server: Server, wait = AGAIN_MS): Judge {
         store.set({ said: "There is nothing to go back to." });
         return;
       }
-      answered.delete(last.thing.id);
       store.set({
         things: [last.thing, ...store.now.things],
         marks: last.marks,

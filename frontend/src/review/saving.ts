@@ -3,7 +3,7 @@ import * as api from "../api/assessments";
 import type { Building, DecisionKind, Draft } from "../api/types";
 import { boundsOf, type Bounds } from "../geo/outline";
 import { KIND_NAMES, foretell } from "./decisions";
-import { openLog } from "./log/database";
+import { inBrowser, onWaking } from "./log/browser";
 import { createKeeper } from "./log/keeper";
 import type { Act, Clash, End, Entry } from "./log/ledger";
 import type { Answer } from "./log/sender";
@@ -24,28 +24,15 @@ const CANNOT_KEEP =
 
 export function createSaving(parts: Parts) {
   const { page, store, say, show, pick, sight, known } = parts;
-  const impatient = new Set<() => void>();
   /** Buildings on the map that only we have added: shown below the id of their decision. */
   const temporary = new Set<string>();
   const postponed = new Set<string>();
 
+  const { tryNow, ...places } = inBrowser(page.user_id, "review");
   const keeper = createKeeper({
+    ...places,
     assessment: page.id,
-    open: () => openLog(page.user_id),
-    channel: new BroadcastChannel(`unosat-review-${page.user_id}`),
     send: (assessment, draft) => api.decide(assessment, page.user_id, draft),
-    alone: async (work) => {
-      await navigator.locks.request(`unosat-send-${page.user_id}`, work);
-    },
-    wait: (milliseconds) =>
-      new Promise((resolve) => {
-        const go = (): void => {
-          impatient.delete(go);
-          resolve();
-        };
-        impatient.add(go);
-        setTimeout(go, milliseconds);
-      }),
     onTrouble: (trouble) => {
       const was = store.now.trouble;
       if (trouble?.why === was?.why) return;
@@ -69,10 +56,6 @@ export function createSaving(parts: Parts) {
     },
   });
   const { ledger } = keeper;
-
-  const tryNow = (): void => {
-    for (const go of [...impatient]) go();
-  };
 
   /** Take from the log what the panels show. */
   const follow = (): void => {
@@ -314,8 +297,7 @@ export function createSaving(parts: Parts) {
     tryNow();
   };
 
-  for (const name of ["online", "focus"]) addEventListener(name, wake);
-  document.addEventListener("visibilitychange", wake);
+  onWaking(wake);
   addEventListener("beforeunload", (event) => {
     if (store.now.waiting.length) event.preventDefault();
   });

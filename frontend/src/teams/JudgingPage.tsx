@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { picture, type Answer } from "../api/teams";
 import { GRADE_KEYS, GRADES, type Grade } from "../geo/grades";
+import { Kept } from "../panels/Kept";
 import { GradeMark, Key } from "../panels/parts";
 import { useStore } from "../review/store";
 import { ANSWER_NAMES } from "./answers";
@@ -30,7 +31,8 @@ interface PageProps {
 }
 
 export function JudgingPage({ judge, settles, answers }: PageProps) {
-  const { items, left, asking, trouble, last, unsaved, message } = useStore(judge.store);
+  const { items, left, asking, trouble, last, message } = useStore(judge.store);
+  const { waiting } = useStore(judge.answers.store);
   const [wide, setWide] = useState(false);
   const [bare, setBare] = useState(false);
   const [keysOn, setKeysOn] = useState(localStorage.getItem(KEYS_OFF) === null);
@@ -44,7 +46,7 @@ export function JudgingPage({ judge, settles, answers }: PageProps) {
       if (ctrlKey || metaKey) {
         if (key === "z") {
           event.preventDefault();
-          judge.takeBack();
+          void judge.takeBack();
         }
         return;
       }
@@ -65,7 +67,8 @@ export function JudgingPage({ judge, settles, answers }: PageProps) {
   };
 
   return (
-    <div class="judging" data-item={item?.id ?? ""} data-left={left ?? ""} data-unsaved={unsaved}>
+    <div class="judging" data-item={item?.id ?? ""} data-left={left ?? ""} data-unsaved={waiting.length}>
+      <Kept answers={judge.answers} held={last?.id} />
       {trouble && (
         <div class="notice bad" role="alert">
           <p>{trouble}</p>
@@ -94,7 +97,7 @@ export function JudgingPage({ judge, settles, answers }: PageProps) {
             <button type="button" aria-pressed={bare} onClick={() => setBare(!bare)}>
               Hide the outline <Key>O</Key>
             </button>
-            <button type="button" disabled={!last} onClick={() => judge.takeBack()}>
+            <button type="button" disabled={!last} onClick={() => void judge.takeBack()}>
               Take back <Key>Ctrl Z</Key>
             </button>
           </div>
@@ -105,7 +108,6 @@ export function JudgingPage({ judge, settles, answers }: PageProps) {
       <p class={message?.bad ? "notice bad" : "quiet"} role="status">
         {last ? `${ANSWER_NAMES[last.answer]}. ` : message ? `${message.text} ` : ""}
         {left === null ? "" : `${left} left for you.`}
-        {unsaved > 0 && !last ? ` ${unsaved} not saved yet.` : ""}
       </p>
       <label class="check">
         <input

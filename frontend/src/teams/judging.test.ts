@@ -1,41 +1,56 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 
-import { Refused } from "../api/client";
-import { createJudging, TAKE_BACK_MS, type Item, type Said } from "./judging";
+import type { Given } from "../api/answers";
+import { openTab } from "../review/answersInTests";
+import type { Answer } from "../review/log/sender";
+import { createJudging, type Item } from "./judging";
 
-const item = (id: string): Item => ({ id, outline: [], side_m: 60, before: false });
+const SAVED: Answer = { is: "saved", building: null, also: [] };
+const AWAY: Answer = { is: "away", why: "unreachable", message: "The server cannot be reached." };
+const item = (id: string, version = 0): Item => ({ id, outline: [], side_m: 60, before: false, version });
 
-function world(names: string[]) {
-  const waiting = names.map(item);
+let user = 0;
+const kills: (() => void)[] = [];
+afterEach(() => {
+  for (const kill of kills.splice(0)) kill();
+});
+
+/** A page of second looks; `instead` is what the server answers in turn, before it takes anything. */
+async function world(names: string[], kind: "look" | "settle" = "look") {
+  user += 1;
+  const waiting = names.map((id) => item(id));
   const sent: string[] = [];
   const prefetched: string[] = [];
-  const troubles: Refused[] = [];
-  const judge = createJudging({
-    next: async (count) => ({ items: waiting.slice(0, count), left: waiting.length }),
-    send: async ({ item: { id }, answer }: Said) => {
-      const trouble = troubles.shift();
-      if (trouble) throw trouble;
-      sent.push(`${id} ${answer}`);
-      const place = waiting.findIndex((one) => one.id === id);
-      if (place >= 0) waiting.splice(place, 1);
-    },
-    prefetch: ({ id }) => void prefetched.push(id),
-    wait: async () => undefined,
-  });
+  const instead: Answer[] = [];
+  const line = { down: false };
+  const send = async ({ building, answer, on_version }: Given): Promise<Answer> => {
+    if (line.down) return AWAY;
+    const other = instead.shift();
+    if (other?.is === "refused") waiting.splice(0, 1, item(building ?? "", 7));
+    if (other) return other;
+    sent.push(`${building} ${answer}${on_version ? ` on ${on_version}` : ""}`);
+    const place = waiting.findIndex(({ id }) => id === building);
+    if (place >= 0) waiting.splice(place, 1);
+    return SAVED;
+  };
+  const page = async () => {
+    const { answers, kill } = openTab(user, `${kind}:a1`, send);
+    kills.push(kill);
+    const next = async (count: number) => ({ items: waiting.slice(0, count), left: waiting.length });
+    const judge = createJudging({ next, prefetch: ({ id }) => void prefetched.push(id) }, answers, kind);
+    await answers.begin();
+    await judge.ask();
+    return { judge, kill };
+  };
+  const { judge, kill } = await page();
   const shown = (): string | undefined => judge.store.now.items[0]?.id;
-  return { judge, sent, prefetched, troubles, shown };
+  const unsaved = (): number => judge.answers.store.now.waiting.length;
+  const saved = () => vi.waitFor(() => expect(unsaved()).toBe(0), 10_000);
+  return { judge, kill, page, sent, prefetched, instead, line, shown, unsaved, saved };
 }
 
-const settled = async (): Promise<void> => {
-  for (let i = 0; i < 20; i += 1) await Promise.resolve();
-};
-
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-
 test("the next building is there at once, and its pictures were asked for before", async () => {
-  const { judge, prefetched, shown } = world(["a", "b", "c", "d"]);
-  await judge.ask();
+  const { judge, prefetched, shown } = await world(["a", "b", "c", "d"]);
   expect(prefetched).toEqual(["a", "b", "c"]);
 
   judge.judge("destroyed");
@@ -45,32 +60,33 @@ test("the next building is there at once, and its pictures were asked for before
 });
 
 test("every building is judged once, though the server still lists what is on its way", async () => {
-  const { judge, sent, shown } = world(["a", "b", "c", "d", "e", "f", "g"]);
-  await judge.ask();
+  const { judge, sent, shown, saved } = await world(["a", "b", "c", "d", "e", "f", "g"]);
   const seen: (string | undefined)[] = [];
-  while (shown()) {
+  while (seen.length < 7) {
+    await vi.waitFor(() => expect(shown()).toBeDefined());
     seen.push(shown());
     judge.judge("no_damage");
-    await settled();
   }
   judge.flush();
-  await judge.sent();
+  await saved();
 
   expect(seen).toEqual(["a", "b", "c", "d", "e", "f", "g"]);
   expect(sent).toHaveLength(7);
-  expect(judge.store.now).toMatchObject({ left: 0, unsaved: 0 });
+  expect(judge.store.now).toMatchObject({ left: 0, items: [] });
 });
 
-test("an answer can be taken back until it is sent", async () => {
-  const { judge, sent, shown } = world(["a", "b"]);
-  await judge.ask();
+test("an answer can be taken back until the next one is given", async () => {
+  const { judge, sent, shown, saved } = await world(["a", "b", "c"]);
   judge.judge("destroyed");
-  judge.takeBack();
+  await judge.takeBack();
   expect(shown()).toBe("a");
 
   judge.judge("minor_damage");
-  await vi.advanceTimersByTimeAsync(TAKE_BACK_MS);
-  judge.takeBack();
+  judge.judge("no_building");
+  await vi.waitFor(() => expect(sent).toEqual(["a minor_damage"]));
+  await judge.takeBack();
+  await judge.takeBack();
+  await saved();
 
   expect(sent).toEqual(["a minor_damage"]);
   expect(shown()).toBe("b");
@@ -78,28 +94,55 @@ test("an answer can be taken back until it is sent", async () => {
 });
 
 test("without a connection answers wait, in their order, and are counted", async () => {
-  const { judge, sent, troubles } = world(["a", "b"]);
-  await judge.ask();
-  troubles.push(new Refused("unreachable", "The server cannot be reached."));
+  const { judge, sent, instead, unsaved, saved } = await world(["a", "b"]);
+  instead.push(AWAY, AWAY);
   judge.judge("destroyed");
   judge.judge("no_building");
-  expect(judge.store.now.unsaved).toBe(2);
+  expect(unsaved()).toBe(2);
   judge.flush();
-  await judge.sent();
+  await saved();
 
   expect(sent).toEqual(["a destroyed", "b no_building"]);
-  expect(judge.store.now.unsaved).toBe(0);
+});
+
+test("a killed tab loses no answer, and what was answered is not shown again", async () => {
+  const { judge, kill, page, sent, line } = await world(["a", "b", "c"]);
+  line.down = true;
+  judge.judge("destroyed");
+  judge.judge("no_building"); // may still be taken back, and is kept all the same
+  await vi.waitFor(() => expect(judge.answers.store.now.trouble?.why).toBe("unreachable"));
+  kill();
+
+  const { judge: again } = await page();
+  expect(again.store.now).toMatchObject({ items: [{ id: "c" }], left: 1 });
+  expect(again.answers.store.now.waiting).toHaveLength(2);
+  line.down = false;
+  await vi.waitFor(() => expect(again.answers.store.now.waiting).toEqual([]), 15_000);
+  expect([...sent].sort()).toEqual(["a destroyed", "b no_building"]);
+});
+
+test("a building that another tab judged is not shown here any more", async () => {
+  const { judge, page, shown, saved } = await world(["a", "b"]);
+  const { judge: other } = await page();
+
+  other.judge("destroyed");
+  await vi.waitFor(() => expect(shown()).toBe("b"));
+  other.flush();
+  await saved();
+  expect(judge.answers.store.now.refusals).toEqual([]);
 });
 
 test("what somebody changed meanwhile is shown again with its new version", async () => {
-  const { judge, sent, troubles, shown } = world(["a", "b"]);
-  await judge.ask();
-  troubles.push(new Refused("changed_meanwhile", "Look again.", { version: 7 }));
+  const { judge, sent, instead, shown, saved } = await world(["a", "b"], "settle");
+  instead.push({ is: "refused", message: "Look again." });
   judge.judge("destroyed");
   judge.flush();
-  await judge.sent();
+  await vi.waitFor(() => expect(judge.store.now.items).toHaveLength(2));
+  expect(judge.answers.store.now.refusals[0]?.message).toBe("Look again.");
 
-  expect(sent).toEqual([]);
-  expect(shown()).toBe("a");
-  expect(judge.store.now.items[0]?.version).toBe(7);
+  while (shown() !== "a") judge.judge("unsure");
+  judge.judge("destroyed");
+  judge.flush();
+  await saved();
+  expect(sent).toContain("a destroyed on 7");
 });

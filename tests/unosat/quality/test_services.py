@@ -1,6 +1,7 @@
 """A sample is random, frozen and judged blind; what it measures changes no building."""
 
 import json
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -173,6 +174,69 @@ def test_an_answer_can_be_put_right_by_whoever_gave_it(row: Assessment, actor: A
     assert Item.objects.get(pk=one.pk).answer == "no_building"
     with pytest.raises(JudgedByAnother):
         services.answer_item(make_actor(row.organisation), one.pk, "destroyed")
+
+
+def test_an_answer_that_comes_again_is_one_whatever_came_after_it(
+    row: Assessment, actor: Actor
+) -> None:
+    sample = services.draw(actor, row.pk, WANTED)
+    item, square = sample.items.all()[0], sample.squares.all()[0]
+    one, two, seen, none = (uuid4() for _ in range(4))
+    services.answer_item(actor, item.pk, "destroyed", answer_id=one)
+    services.answer_item(actor, item.pk, "no_building", answer_id=two)
+    middle = [Mark(0.5, 0.5, "destroyed")]
+    services.answer_square(actor, square.pk, "judged", middle, answer_id=seen)
+    services.answer_square(actor, square.pk, "cannot_judge", [], answer_id=none)
+
+    services.answer_item(actor, item.pk, "destroyed", answer_id=one)
+    services.answer_square(actor, square.pk, "judged", middle, answer_id=seen)
+
+    item.refresh_from_db()
+    square.refresh_from_db()
+    assert (item.answer, item.answer_ids) == ("no_building", [one, two])
+    assert (square.answer, square.answer_ids) == ("cannot_judge", [seen, none])
+    assert not Missed.objects.exists()
+
+
+def test_the_answer_that_finishes_a_sample_may_come_again(row: Assessment, actor: Actor) -> None:
+    sample = services.draw(actor, row.pk, SampleRequest(buildings=60, seed=7))
+    last, *others = sample.items.all()
+    for item in others:
+        services.answer_item(actor, item.pk, "destroyed")
+    sent = uuid4()
+
+    for answer_id in (sent, sent, uuid4()):  # the same answer under another id is the same answer
+        assert (
+            services.answer_item(actor, last.pk, "destroyed", answer_id=answer_id).state == "done"
+        )
+
+    with pytest.raises(SampleOver):
+        services.answer_item(actor, last.pk, "no_damage", answer_id=uuid4())
+    with pytest.raises(SampleOver):  # the id is no way in for somebody else
+        services.answer_item(make_actor(row.organisation), last.pk, "no_damage", answer_id=sent)
+    last.refresh_from_db()
+    assert (last.answer, last.answer_ids) == ("destroyed", [sent])
+
+
+def test_nobody_sends_what_another_judged(row: Assessment, actor: Actor) -> None:
+    sample = services.draw(actor, row.pk, WANTED)
+    item, square = sample.items.all()[0], sample.squares.all()[0]
+    colleague = Client()
+    colleague.force_login(make_user(row.organisation))
+    hers: dict[str, Any] = {
+        "headers": {"X-Made-By": str(actor.user_id)},
+        "content_type": "application/json",
+    }
+
+    answers = [
+        colleague.put(f"/api/v1/quality-items/{item.pk}", {"answer": "destroyed"}, **hers),
+        colleague.put(f"/api/v1/quality-squares/{square.pk}", {"answer": "judged"}, **hers),
+        colleague.post(f"/api/v1/quality-samples/{sample.pk}/next", {}, **hers),
+    ]
+
+    assert {one.json()["code"] for one in answers} == {"signed_in_as_another"}
+    assert not sample.items.exclude(answer="", offered_to=None).exists()
+    assert not sample.squares.exclude(answer="").exists()
 
 
 def test_marks_lie_inside_their_square(row: Assessment, actor: Actor) -> None:

@@ -405,6 +405,39 @@ def test_pictures_are_for_those_who_judge_them(
     assert status(bea, "later") == 404
 
 
+def test_what_comes_again_is_one_and_nobody_sends_what_another_said(
+    row: Assessment, ann: Actor, bea: Actor, cem: Actor, client: Client
+) -> None:
+    share(row, 100)
+    decide(ann, row.buildings.order_by("pk")[0])
+    look = one_look(bea, row)
+    given = f"/api/v1/second-looks/{look.pk}/answer"
+    settled = f"/api/v1/second-looks/{look.pk}/adjudication"
+    verdict: dict[str, Any] = {"id": str(uuid4()), "answer": "minor_damage"}
+
+    def send(sender: Actor, by: Actor, address: str, body: dict[str, Any]) -> int:
+        client.force_login(User.objects.get(pk=sender.user_id or 0))
+        headers = {"X-Made-By": str(by.user_id)}
+        answer = client.post(address, body, content_type="application/json", headers=headers)
+        if sender != by:
+            assert answer.json()["code"] == "signed_in_as_another"
+        return answer.status_code
+
+    no_damage = {"answer": "no_damage"}
+    assert send(cem, bea, given, no_damage) == 409
+    assert send(cem, bea, f"/api/v1/assessments/{row.pk}/second-looks", {}) == 409
+    assert [send(bea, bea, given, no_damage) for _ in range(2)] == [204, 204]
+    building = row.buildings.order_by("pk")[0]
+    verdict["on_version"] = building.version
+    assert send(ann, cem, settled, verdict) == 409
+    before = Decision.objects.count()
+    assert [send(cem, cem, settled, verdict) for _ in range(2)] == [204, 204]
+
+    assert Decision.objects.count() == before + 1
+    assert SecondLook.objects.exclude(answer="").get().user_id == bea.user_id
+    assert Decision.objects.get(pk=verdict["id"]).user_id == cem.user_id
+
+
 def test_an_adjudicator_is_told_both_answers_and_no_names(
     row: Assessment, ann: Actor, bea: Actor, cem: Actor, client: Client
 ) -> None:

@@ -4,7 +4,7 @@
  */
 import type { Building, Draft } from "../../api/types";
 import type { Database } from "./database";
-import type { Entry, Outcome, Version } from "./ledger";
+import type { Entry, Outcome, Sent, Version } from "./ledger";
 
 /** Why nothing can be sent just now; the person is told, and it is tried again. */
 export interface Trouble {
@@ -18,15 +18,15 @@ export type Answer =
   | { is: "refused"; message: string }
   | ({ is: "away" } & Trouble);
 
-export interface SenderParts {
-  database: Pick<Database, "waiting" | "answer" | "outcome">;
-  send(assessment: string, draft: Draft): Promise<Answer>;
+export interface SenderParts<D extends Sent = Draft> {
+  database: Pick<Database<D>, "waiting" | "answer" | "outcome">;
+  send(assessment: string, draft: D): Promise<Answer>;
   /** Do it while no other tab does. */
   alone(work: () => Promise<void>): Promise<void>;
   /** Ends after that long, or sooner when it is worth trying again. */
   wait(milliseconds: number): Promise<void>;
   onTrouble(trouble: Trouble | null): void;
-  onAnswer(entry: Entry, answer: Exclude<Answer, { is: "away" }>, outcomes: Outcome[]): void;
+  onAnswer(entry: Entry<D>, answer: Exclude<Answer, { is: "away" }>, outcomes: Outcome[]): void;
   /** Nothing is left that can be sent now. */
   onRest(): void;
 }
@@ -40,7 +40,7 @@ const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 15_000;
 const EVERYTHING = "*";
 
-export function createSender(parts: SenderParts): Sender {
+export function createSender<D extends Sent = Draft>(parts: SenderParts<D>): Sender {
   const { database } = parts;
   let running = false;
   let again = false;
@@ -88,14 +88,14 @@ export function createSender(parts: SenderParts): Sender {
     }
   };
 
-  const deliver = async (entry: Entry): Promise<Answer> => {
+  const deliver = async (entry: Entry<D>): Promise<Answer> => {
     const draft = await bound(entry);
     if (!draft) return { is: "refused", message: "What it was about was not saved." };
     return parts.send(entry.assessment, draft);
   };
 
   /** With the building that an earlier entry made, where that was not known when it was decided. */
-  const bound = async ({ draft, act }: Entry): Promise<Draft | null> => {
+  const bound = async ({ draft, act }: Entry<D>): Promise<D | null> => {
     if (draft.building !== null || act.is === "do") return draft;
     const before = await database.outcome(act.of);
     if (before?.is !== "saved" || !before.made) return null;
@@ -104,11 +104,11 @@ export function createSender(parts: SenderParts): Sender {
   };
 
   const settle = async (
-    entry: Entry,
+    entry: Entry<D>,
     answer: Exclude<Answer, { is: "away" }>,
   ): Promise<void> => {
     const gone = new Set([entry.draft.id]);
-    const fells = ({ draft, act }: Entry): boolean => {
+    const fells = ({ draft, act }: Entry<D>): boolean => {
       const same = entry.draft.building !== null && draft.building === entry.draft.building;
       const falls = same || (act.is !== "do" && gone.has(act.of));
       if (falls) gone.add(draft.id);
@@ -126,7 +126,7 @@ export function createSender(parts: SenderParts): Sender {
   };
 }
 
-function outcomeOf({ draft: { id } }: Entry, answer: Exclude<Answer, { is: "away" }>): Outcome {
+function outcomeOf({ draft: { id } }: Entry<Sent>, answer: Exclude<Answer, { is: "away" }>): Outcome {
   const at = new Date().toISOString();
   if (answer.is === "conflict") return { id, is: "conflict", at, theirs: answer.theirs };
   if (answer.is === "refused") return { id, is: "refused", at, message: answer.message };
@@ -136,7 +136,7 @@ function outcomeOf({ draft: { id } }: Entry, answer: Exclude<Answer, { is: "away
 }
 
 /** What must stay in order: entries that share one of these. */
-function keysOf({ draft, act }: Entry): string[] {
+function keysOf({ draft, act }: Entry<Sent>): string[] {
   const { others } = draft as { others?: readonly { building: string }[] };
   const keys = [draft.building ?? draft.id, ...(others ?? []).map(({ building }) => building)];
   if (act.is !== "do") keys.push(act.of);
@@ -144,7 +144,7 @@ function keysOf({ draft, act }: Entry): string[] {
   return keys;
 }
 
-function isStuck(entry: Entry, stuck: ReadonlySet<string>): boolean {
+function isStuck(entry: Entry<Sent>, stuck: ReadonlySet<string>): boolean {
   if (stuck.size === 0) return false;
   const keys = keysOf(entry);
   return stuck.has(EVERYTHING) || keys.includes(EVERYTHING) || keys.some((key) => stuck.has(key));
