@@ -20,7 +20,7 @@ from shapely import Polygon, box
 from detection.grades import MODEL_GRADES
 from detection.synthetic import USUAL_DAMAGE, Outline, TownScene
 from tests.browser.conftest import SCREENSHOTS, SignIn
-from tests.browser.map_page import await_map, pick
+from tests.browser.map_page import await_map
 from tests.live import PROJECT, Stack
 from tests.unosat.makers import (
     NORTH,
@@ -40,7 +40,7 @@ from unosat.ops import jobs
 from unosat.ops.management.commands.seed_demo import Command
 from unosat.quality import services as quality
 from unosat.quality.models import Item, Square
-from unosat.quality.services import Mark, SampleRequest
+from unosat.quality.services import Mark
 from unosat.review import services as review
 from unosat.review import tasks as review_tasks
 from unosat.review.models import Building, Footprint
@@ -59,6 +59,7 @@ PICTURES = PROJECT / "frontend" / "pictures"
 README_SIZE = (1440, 900)  # px
 DETECTION_MS = 900_000
 DRAWN_MS = 1_500  # until the map has followed the window
+STREET_ZOOM = 17.5
 TOWN_SEED = 3  # the demonstration's
 NO_DAMAGE = (1.0, 0.0, 0.0, 0.0)
 DECIDED = 60  # of the town's buildings
@@ -130,8 +131,7 @@ def test_states_of_the_review_page(
     shoot(page, "empty")
 
     row = make_done_assessment(organisation, houses=9)
-    waiting: list[Route] = []
-    page.route("**/api/v1/assessments/**", lambda route: waiting.append(route))
+    page.route("**/api/v1/assessments/**", leave_waiting)
     page.goto(f"/assessments/{row.pk}/")
     shoot(page, "loading")
     page.unroute("**/api/v1/assessments/**")
@@ -222,18 +222,18 @@ def test_a_light_desktop(
 
 
 @pytest.mark.usefixtures("application")
-def test_judging_blind_and_what_it_tells(
+def test_sharing_out_and_second_looks(
     streets: Assessment, organisation: Organisation, sign_in: SignIn, shoot: Shoot
 ) -> None:
-    ann, bea, cem = (make_user(organisation) for _ in range(3))
+    ann, bea = (make_user(organisation) for _ in range(2))
+    page = sign_in(make_user(organisation))
     SecondLookPlan.objects.create(assessment=streets, share_percent=100)
     share_out([actor_for_user(one) for one in (ann, bea)], streets)
     decide(actor_for_user(ann), streets)
     look_again(actor_for_user(bea), streets)
-    page = sign_in(cem)
     for name in ("second-looks", "disagreements"):
         page.goto(f"/assessments/{streets.pk}/{name}/")
-        page.wait_for_selector("[data-picture=there]")
+        page.wait_for_selector("[data-picture=there], [data-nothing], .notice.bad")
         shoot(page, name, whole=True)
     page.goto(f"/assessments/{streets.pk}/team/")
     shoot(page, "team", whole=True)
@@ -244,16 +244,24 @@ def test_judging_blind_and_what_it_tells(
     page.locator(".team-panel").scroll_into_view_if_needed()
     shoot(page, "team-areas", ONE)
 
+
+@pytest.mark.usefixtures("application")
+def test_judging_a_sample_and_what_it_tells(
+    streets: Assessment, organisation: Organisation, sign_in: SignIn, shoot: Shoot
+) -> None:
+    judge = make_user(organisation)
+    decide(make_actor(organisation), streets)
+    page = sign_in(judge)
     page.goto(f"/assessments/{streets.pk}/quality/")
     shoot(page, "quality-none", whole=True)
     page.click("text=Draw and begin")
     page.wait_for_selector("[data-kind=building] img")
     shoot(page, "judging-building", whole=True)
-    judge_all(actor_for_user(cem), streets, but_squares=True)
+    judge_all(actor_for_user(judge), streets, but_squares=True)
     page.reload()
     page.wait_for_selector("[data-kind=square] img")
     shoot(page, "judging-square", whole=True)
-    judge_all(actor_for_user(cem), streets)
+    judge_all(actor_for_user(judge), streets)
     page.goto(f"/assessments/{streets.pk}/quality/")
     page.wait_for_selector("#measured")
     shoot(page, "quality-measured", whole=True)
@@ -278,15 +286,18 @@ def test_the_demonstration_for_the_readme(
     live_stack.start_worker("detect")
     page.wait_for_selector("#downloads:not([hidden])", timeout=DETECTION_MS)
     page.set_viewport_size({"width": README_SIZE[0], "height": README_SIZE[1]})
-    page.reload()
-    await_map(page)
-    go_close(page)
+    open_building(page, row, _worth_a_picture(row))
+    _show_a_street(page)
     _for_readme(page, "review")
     shoot(page, "town")
     page.goto(re.sub(r"/assessments/.*", f"/events/{row.scene.event_id}/", page.url))
     shoot(page, "event", whole=True)
     page.goto("/")
     shoot(page, "events")
+
+
+def leave_waiting(_: Route) -> None:
+    """Answer nothing."""
 
 
 def open_building(page: Page, row: Assessment, building: Building) -> None:
@@ -364,6 +375,28 @@ def _stand(row: Assessment, outline: Polygon, grade: str, dice: np.random.Genera
     Building.objects.create(
         assessment=row, organisation=row.organisation, footprint=footprint, **said
     )
+
+
+def _worth_a_picture(row: Assessment) -> Building:
+    """The largest house that the model is sure to be destroyed, away from the edges."""
+    west, south, east, north = row.scene.footprint.extent
+    inner = StoredPolygon.from_bbox(
+        (west + (east - west) / 4, south + (north - south) / 4,
+         east - (east - west) / 4, north - (north - south) / 4)
+    )  # fmt: skip
+    found = row.buildings.filter(grade="destroyed", outline__within=inner, grade_score__gte=0.8)
+    return found.order_by("-footprint__area_m2")[0]
+
+
+def _show_a_street(page: Page) -> None:
+    """Some 400 m across the map, about the building that is open."""
+    for _ in range(8):
+        await_map(page)
+        zoom = float((page.get_attribute("#map", "data-view") or "").split(",")[2])
+        if abs(zoom - STREET_ZOOM) <= 0.5:
+            return
+        page.click(".maplibregl-ctrl-zoom-" + ("in" if zoom < STREET_ZOOM else "out"))
+        page.wait_for_timeout(DRAWN_MS)
 
 
 def _for_readme(page: Page, name: str) -> None:

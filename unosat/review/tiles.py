@@ -34,8 +34,8 @@ areas AS (
     WHERE assessment_id = %(assessment)s::uuid AND outline && box
 )
 """
-# Buildings are cut a whole tile farther out, so hardly any: of one that is cut, each of the two tiles
-# would have its own middle, and the map a badge in each.
+# Buildings are cut a whole tile farther out, so hardly any is: of one that is cut, either tile
+# would have a middle of its own, and the map a badge in each.
 # The box is made in the table's own CRS, so that its index answers; a tile needs no second
 # process, and asking for some costs 50 ms.
 TILE = """
