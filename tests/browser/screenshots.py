@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Page, Route
 from shapely import Polygon, box
 
-from detection.grades import MODEL_GRADES
+from detection.grades import MODEL_GRADES, Grade
 from detection.synthetic import USUAL_DAMAGE, Outline, TownScene
 from tests.browser.conftest import SCREENSHOTS, SignIn
 from tests.browser.map_page import await_map
@@ -320,8 +320,13 @@ def decide(actor: Actor, row: Assessment) -> None:
     """Some of each decision there is, on what the queue has first."""
     for number, one in enumerate(row.buildings.order_by("turn")[3 : 3 + DECIDED]):
         kind = ("accept", "accept", "regrade", "reject", "accept", "unsure")[number % 6]
-        more = {"regrade": {"grade": "minor_damage"}, "unsure": {"because": "shadow"}}.get(kind, {})
-        wanted = DecisionRequest(id=uuid4(), kind=kind, building=one.uid, **more)
+        wanted = DecisionRequest(
+            id=uuid4(),
+            kind=kind,
+            building=one.uid,
+            grade=Grade.MINOR_DAMAGE if kind == "regrade" else None,
+            because="shadow" if kind == "unsure" else "",
+        )
         review.record_decision(actor, row.pk, wanted)
 
 
@@ -344,6 +349,7 @@ def judge_all(actor: Actor, row: Assessment, *, but_squares: bool = False) -> No
     """The model is right of nine buildings in ten; every third square lacks one."""
     items = Item.objects.filter(sample__assessment=row, answer="").order_by("place")
     for number, item in enumerate(items.select_related("building__footprint")):
+        assert item.building.footprint is not None
         said = item.building.footprint.grade if number % 10 else "no_building"
         quality.answer_item(actor, item.pk, said)
     if but_squares:
@@ -379,6 +385,7 @@ def _stand(row: Assessment, outline: Polygon, grade: str, dice: np.random.Genera
 
 def _worth_a_picture(row: Assessment) -> Building:
     """The largest house that the model is sure to be destroyed, away from the edges."""
+    assert row.scene.footprint is not None
     west, south, east, north = row.scene.footprint.extent
     inner = StoredPolygon.from_bbox(
         (west + (east - west) / 4, south + (north - south) / 4,
