@@ -45,7 +45,7 @@ from unosat.review import services as review
 from unosat.review import tasks as review_tasks
 from unosat.review.models import Building, Footprint
 from unosat.review.services import DecisionRequest
-from unosat.teams import looks
+from unosat.teams import choosing, looks
 from unosat.teams import services as teams
 from unosat.teams.models import SecondLookPlan
 from unosat.teams.services import Split
@@ -341,7 +341,7 @@ def look_again(actor: Actor, row: Assessment) -> None:
     for _ in range(8):
         served, _ = looks.serve(actor, row.pk, 5)
         for number, look in enumerate(served):
-            said = look.building.grade if number else "major_damage"
+            said = choosing.stands_as(look.building) if number else "major_damage"
             looks.answer(actor, look.pk, said)
 
 
