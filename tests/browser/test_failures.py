@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from detection.detector import TileDetections
 from detection.errors import UnreadableRaster
@@ -16,6 +16,7 @@ from tests.unosat.makers import (
     BrightIsDestroyed,
     bright,
     make_actor,
+    make_done_assessment,
     make_model,
     make_organisation,
     make_scene,
@@ -134,3 +135,23 @@ def test_an_admin_lets_a_run_go_first_and_others_see_that_it_does(
     analyst.goto(f"/assessments/{row.pk}/")
     expect(analyst.locator(".urgent")).to_be_visible()
     expect(analyst.get_by_role("button", name="No longer urgent")).to_have_count(0)
+
+
+def test_a_server_that_answers_with_an_error_is_told_of_and_asked_again(sign_in: SignIn) -> None:
+    row = make_done_assessment(make_organisation())
+    asked: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    page = sign_in(make_user(row.organisation))
+    page.route("**/events", refuse_once)
+    page.goto(f"/assessments/{row.pk}/")
+
+    expect(page.locator("#side")).to_contain_text("The server does not answer")
+    expect(page.locator("#side")).to_contain_text("3 of 3 to look at")
+    assert len(asked) == 2

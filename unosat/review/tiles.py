@@ -34,6 +34,8 @@ areas AS (
     WHERE assessment_id = %(assessment)s::uuid AND outline && box
 )
 """
+# Buildings are cut a whole tile farther out, so hardly any is: of one that is cut, either tile
+# would have a middle of its own, and the map a badge in each.
 # The box is made in the table's own CRS, so that its index answers; a tile needs no second
 # process, and asking for some costs 50 ms.
 TILE = """
@@ -49,7 +51,7 @@ LAYER_OF_AREAS = """
 OUTLINES = f"""
 WITH {TILE}, buildings AS (
     SELECT uid::text AS uid, grade, score, grade_score, review, source, version, flagged,
-           ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
+           ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(extent)s) AS geom
     FROM review_building, tile
     WHERE assessment_id = %(assessment)s::uuid AND outline && box AND review <> 'replaced'
 ), {AREAS}
@@ -78,7 +80,7 @@ WITH {TILE}, places AS (
     FROM places, (SELECT %(columns)s::int[] AS xs, %(rows)s::int[] AS ys) AS places_of_a_tile
 ), buildings AS (
     SELECT uid::text AS uid, grade, score, grade_score, review, source, version, flagged,
-           ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(buffer)s) AS geom
+           ST_AsMVTGeom(ST_Transform(outline, 3857), envelope, %(extent)s, %(extent)s) AS geom
     FROM review_building, tile
     WHERE assessment_id = %(assessment)s::uuid AND cell IS NULL AND outline && box
       AND review <> 'replaced'

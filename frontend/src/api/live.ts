@@ -1,4 +1,7 @@
-/** Server-sent events of one assessment. The browser reconnects by itself; we say when it has. */
+/**
+ * Server-sent events of one assessment. After a lost line the browser reconnects by itself, after an
+ * answer that is an error it never does: then we ask again.
+ */
 import type { PeerNews } from "./together";
 import type { Assessment, DecisionNews } from "./types";
 
@@ -16,7 +19,26 @@ export interface Hears {
   connected(is: boolean): void;
 }
 
+const AGAIN_MS = 5_000; // a server that restarts has that much peace
+
 export function listen(assessment: string, hears: Hears): () => void {
+  let again: number | undefined;
+  let source = open(assessment, hears, onError);
+  function onError(): void {
+    hears.connected(false);
+    if (source.readyState !== EventSource.CLOSED) return;
+    clearTimeout(again);
+    again = window.setTimeout(() => {
+      source = open(assessment, hears, onError);
+    }, AGAIN_MS);
+  }
+  return () => {
+    clearTimeout(again);
+    source.close();
+  };
+}
+
+function open(assessment: string, hears: Hears, onError: () => void): EventSource {
   const source = new EventSource(`/api/v1/assessments/${assessment}/events`);
   const progress = ({ data }: MessageEvent<string>): void =>
     hears.progress(JSON.parse(data) as Assessment);
@@ -32,6 +54,6 @@ export function listen(assessment: string, hears: Hears): () => void {
   source.addEventListener("missed", () => hears.missed());
   source.addEventListener("team", () => hears.team());
   source.addEventListener("open", () => hears.connected(true));
-  source.addEventListener("error", () => hears.connected(false));
-  return () => source.close();
+  source.addEventListener("error", onError);
+  return source;
 }

@@ -21,6 +21,7 @@ const NOTHING: GeoJSON.FeatureCollection = { type: "FeatureCollection", features
 const TILES = "buildings";
 const CHANGED = "changed";
 const GLYPHS_FROM_ZOOM = 16; // farther out, badges and hatches would hide the houses
+const WHOLE = 512; // a tile all round: a building that two tiles cut would have a badge in each
 const HATCH_SHARE = 1.5; // of the fill's opacity: strokes cover little
 
 export interface View {
@@ -151,7 +152,7 @@ export function addBuildingLayers(
 
   addGradeImages(map);
   map.addSource(TILES, { type: "vector", tiles: tiles(), promoteId: "uid", maxzoom: 20 });
-  map.addSource(CHANGED, { type: "geojson", data: NOTHING, promoteId: "uid" });
+  map.addSource(CHANGED, { type: "geojson", data: NOTHING, promoteId: "uid", buffer: WHOLE });
   const dots = addDots(map, TILES, byGrade);
   const layers = [dots, ...addLayersOf(map, TILES, "buildings"), ...addLayersOf(map, CHANGED, null)];
 

@@ -79,7 +79,10 @@ function Reasons({ session }: { session: Workbench }) {
   const { keysOn } = useStore(session.store);
   const first = useRef<HTMLButtonElement>(null);
   const [other, setOther] = useState(false);
-  useEffect(() => first.current?.focus(), []);
+  useEffect(() => {
+    first.current?.focus();
+    first.current?.closest("fieldset")?.scrollIntoView({ block: "nearest" }); // all of them, not the first
+  }, []);
   const choose = (because: Because, note?: string): void => {
     session.desk.ask(null);
     session.unsure(because, note);

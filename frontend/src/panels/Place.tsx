@@ -117,7 +117,7 @@ function GoTo({ session, coordinates, say }: GoToProps) {
         aria-label="Coordinate or building id"
         aria-describedby="goto-trouble"
         aria-invalid={trouble !== ""}
-        placeholder="Coordinate or building id"
+        placeholder="Coordinate or id"
         autocomplete="off"
         spellcheck={false}
         onInput={() => setTrouble("")}

@@ -17,32 +17,56 @@ const STATE_NAMES: Record<Assessment["state"], string> = {
 };
 
 export function Progress({ session }: { session: Session }) {
-  const { progress } = useStore(session.store);
-  if (!progress) return <p class="quiet">Asking how far it is…</p>;
+  const { progress, connected } = useStore(session.store);
+  if (!progress) return connected ? <p class="quiet busy">Loading this analysis…</p> : <Unreached />;
   if (progress.state === "failed") return <Failed progress={progress} session={session} />;
   if (progress.state === "cancelled") {
     return (
       <div class="empty">
         <h2>Cancelled</h2>
-        <p>Nothing of this assessment was kept. Start another from the scene’s page.</p>
+        <p>Nothing of this assessment was kept.</p>
+        <StartAnother session={session} />
       </div>
     );
   }
   return <Running progress={progress} session={session} />;
 }
 
+/** Nothing came yet, and the line is down: to wait in silence would look like work. */
+function Unreached() {
+  return (
+    <div class="empty bad" role="alert">
+      <h2>The server does not answer</h2>
+      <p>What this analysis found cannot be shown now. It is asked for again every few seconds.</p>
+      <button type="button" onClick={() => location.reload()}>
+        Load the page again
+      </button>
+    </div>
+  );
+}
+
+function StartAnother({ session }: { session: Session }) {
+  return (
+    <a class="button" href={`/scenes/${session.page.scene}/`}>
+      Start another from the image’s page
+    </a>
+  );
+}
+
 function Failed({ progress, session }: { progress: Assessment; session: Session }) {
   const { shards_total, shards_done, shards_failed } = progress;
   const onlyJoining = shards_total > 0 && shards_done === shards_total;
-  const next = shards_failed > 0 || onlyJoining ? "Retry what failed" : "Start another from the scene’s page";
+  const some = shards_failed > 0 || onlyJoining;
   return (
     <>
       <div class="empty bad" role="alert">
         <h2>The assessment failed</h2>
         <p>{progress.failure_message || "The server gave no reason."}</p>
         <p class="quiet">
-          Code: <code>{progress.failure_code}</code>. {next}; if it fails again, show this code to an admin.
+          Code: <code>{progress.failure_code}</code>. {some ? "Retry what failed" : "Start another"}; if it fails
+          again, show this code to an admin.
         </p>
+        {!some && <StartAnother session={session} />}
       </div>
       {onlyJoining && (
         <section aria-label="Joining the parts failed">

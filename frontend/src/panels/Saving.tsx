@@ -32,9 +32,10 @@ interface UnsavedProps {
 export function Unsaved({ state, session, of = "decision" }: UnsavedProps) {
   const { waiting, unsettled, refusals, cannotKeep } = state;
   const bad = Boolean(cannotKeep) || (waiting.length > 0 && state.trouble !== null);
+  const open = unsettled + refusals.length > 0; // it must not look like "All saved"
   return (
     <p
-      class={bad ? "unsaved bad" : "unsaved"}
+      class={bad ? "unsaved bad" : open ? "unsaved open" : "unsaved"}
       data-waiting={waiting.length || undefined}
       title={state.trouble?.message}
     >

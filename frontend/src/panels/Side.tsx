@@ -16,13 +16,13 @@ import { QueuePanel } from "./Queue";
 import { Teams } from "./Teams";
 
 export function Side({ session }: { session: Session }) {
-  const { progress, drawing, saving } = useStore(session.store);
+  const { progress, drawing, saving, counts } = useStore(session.store);
   if (progress?.state !== "done") return <Progress session={session} />;
   if (drawing) return <DrawingCard drawing={drawing} saving={saving} session={session} />;
   return (
     <>
       <BuildingPanel session={session} />
-      <QueuePanel session={session} />
+      {counts?.length !== 0 && <QueuePanel session={session} />}
       <Areas session={session} />
       <Listed session={session} />
       {session.page.can_review && <Teams session={session} />}

@@ -33,7 +33,7 @@ export interface Views {
   moveSplit(percent: number): void;
 }
 
-export const NO_BEFORE = "There is no image from before, so there is nothing to compare with.";
+export const NO_BEFORE = "There is no image from before.";
 export const NO_MAP = "The map is not there yet.";
 
 /** Why before and after cannot be compared now; null if they can. */
