@@ -30,12 +30,15 @@ FOCUS_SHOWN = """() => {
 BEGIN_WALK = """() => {
   const named = at => [at.tagName, at.id, at.name, at.getAttribute("href"),
     (at.getAttribute("aria-label") ?? at.textContent).trim().slice(0, 40)].join(" ");
+  let last = null;
   const been = new Set();
   const nodes = new WeakSet([document.body]);
   window.walked = {
     step() {
       const at = document.activeElement;
-      const again = at !== document.body && nodes.has(at);
+      // parts of one date are steps of one field
+      const again = at !== document.body && at !== last && nodes.has(at);
+      last = at;
       nodes.add(at);
       been.add(named(at));
       return again;
