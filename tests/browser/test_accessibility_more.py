@@ -21,6 +21,7 @@ from tests.unosat.makers import (
     make_user,
 )
 from unosat.accounts.actors import Actor, actor_for_user
+from unosat.accounts.models import Organisation
 from unosat.assessments.models import Assessment
 from unosat.quality import services as quality
 from unosat.quality.models import Sample
@@ -43,28 +44,37 @@ WIDE = {"width": 1440, "height": 900}
 
 
 @pytest.fixture
-def row() -> Assessment:
-    """Done, with an image from before, fifty buildings, and a third of them undamaged."""
-    made = make_done_assessment(make_organisation(), houses=0)
-    grey = np.full((3, SIDE, SIDE), 90, np.uint8)
-    made.before_scene = make_scene(
-        made.organisation, grey, phase="before", name="before.tif", pixel_size_m=0.5
-    )
-    made.save()
-    Scene.objects.filter(pk=made.scene_id).update(pixel_size_m=0.5)
-    for number in range(50):
-        make_building(made, number % 12)
-    sound = made.buildings.order_by("pk").values_list("pk", flat=True)[:16]
-    Footprint.objects.filter(building__in=list(sound)).update(grade="no_damage")
-    Building.objects.filter(pk__in=list(sound)).update(grade="no_damage")
-    return made
+def organisation() -> Organisation:
+    return make_organisation()
 
 
 @pytest.fixture
-def people(row: Assessment) -> list[User]:
+def row(organisation: Organisation) -> Assessment:
+    """Fifty buildings, as few as a sample takes; a third of them undamaged."""
+    return _seen_before_too(organisation, 50)
+
+
+@pytest.fixture
+def people(organisation: Organisation) -> list[User]:
     """An admin and three analysts."""
-    organisation = row.organisation
     return [make_user(organisation, "admin"), *(make_user(organisation) for _ in range(3))]
+
+
+def _seen_before_too(organisation: Organisation, houses: int) -> Assessment:
+    """Done, with an image from before."""
+    made = make_done_assessment(organisation, houses=0)
+    grey = np.full((3, SIDE, SIDE), 90, np.uint8)
+    made.before_scene = make_scene(
+        organisation, grey, phase="before", name="before.tif", pixel_size_m=0.5
+    )
+    made.save()
+    Scene.objects.filter(pk=made.scene_id).update(pixel_size_m=0.5)
+    for number in range(houses):
+        make_building(made, number % 12)
+    sound = list(made.buildings.order_by("pk").values_list("pk", flat=True)[: houses // 3])
+    Footprint.objects.filter(building__in=sound).update(grade="no_damage")
+    Building.objects.filter(pk__in=sound).update(grade="no_damage")
+    return made
 
 
 def test_pages_of_a_team(
@@ -211,7 +221,9 @@ def _judge(page: Page, sample: Sample, judge: Actor, check: Check, photograph: A
         quality.answer_item(judge, item.pk, item.building.grade)
     page.reload()
     page.wait_for_selector("[data-kind=square] img")
-    page.keyboard.press("2")
+    for _ in range(2):  # off the outlines, which lie along the top
+        page.keyboard.press("Shift+ArrowDown")
+    page.click("[data-mark=major_damage]")
     expect(page.locator(".marks li")).to_have_count(1)
     photograph(page, "judging-square-light")
     check(page, "judging a square")
@@ -245,8 +257,13 @@ def _check_refusals(row: Assessment, sign_in: SignIn, check: Check) -> None:
 
 
 def test_the_review_page_with_everything_open(
-    row: Assessment, people: list[User], sign_in: SignIn, check: Check, photograph: Any
+    organisation: Organisation,
+    people: list[User],
+    sign_in: SignIn,
+    check: Check,
+    photograph: Any,
 ) -> None:
+    row = _seen_before_too(organisation, 6)
     admin, ann = (actor_for_user(one) for one in people[:2])
     services.split(admin, row.pk, services.Split(columns=2, rows=2))
     first, second = row.buildings.order_by("pk")[:2]
