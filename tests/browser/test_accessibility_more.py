@@ -6,8 +6,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
+from tests import long
 from tests.browser.axe import Check, walk_by_tab
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import await_map, pick
@@ -35,12 +36,12 @@ from unosat.teams.models import Answer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
 
-NARROW = {"width": 320, "height": 640}  # 1280 px at 400 %
+NARROW = ViewportSize(width=320, height=640)  # 1280 px at 400 %
 TOO_WIDE = """() => [...document.body.querySelectorAll(":not(.scroll *)")]
   .filter(one => document.documentElement.scrollWidth > innerWidth
     && one.getBoundingClientRect().right > innerWidth)
   .map(one => one.outerHTML.slice(0, 120))"""
-WIDE = {"width": 1440, "height": 900}
+WIDE = ViewportSize(width=1440, height=900)
 
 
 @pytest.fixture
@@ -164,12 +165,13 @@ def _reach_all(page: Page) -> None:
 
 def _check_narrow(page: Page, check: Check, state: str) -> None:
     """At 400 %: nothing is wrong, and nothing is scrolled to the side but tables."""
-    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    page.set_viewport_size(NARROW)
     check(page, f"{state} at 400 %")
     assert page.evaluate(TOO_WIDE) == [], state
-    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.set_viewport_size(WIDE)
 
 
+@long.journeys
 def test_pages_of_a_measurement(
     row: Assessment, people: list[User], sign_in: SignIn, check: Check, photograph: Any
 ) -> None:
@@ -256,6 +258,7 @@ def _check_refusals(row: Assessment, sign_in: SignIn, check: Check) -> None:
     _reach_all(page)
 
 
+@long.journeys
 def test_the_review_page_with_everything_open(
     organisation: Organisation,
     people: list[User],
