@@ -20,6 +20,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.browser.axe import Check, violations
 from tests.live import Stack, free_port, processes_of
 
 # Playwright's own event loop runs in this thread, and Django then takes every query for a mistake.
@@ -109,6 +110,18 @@ def photograph() -> Callable[[Page, str], None]:
         page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     return keep
+
+
+@pytest.fixture
+def check() -> Iterator[Check]:
+    """Return a function that has axe look at a page; the test fails if it ever found something."""
+    found: list[str] = []
+
+    def look(page: Page, state: str) -> None:
+        found.extend(f"{state}: {one}" for one in violations(page))
+
+    yield look
+    assert found == [], "\n".join(found)
 
 
 def _missing(sent: Request) -> list[str]:

@@ -1,8 +1,6 @@
 """WCAG 2.2 AA: axe finds nothing on any page in any state; then what axe cannot see."""
 
-from collections.abc import Callable, Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from django.test import RequestFactory
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import FOCUS_SHOWN, Check
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import await_map, await_saved, pick, picked, screen_position
 from tests.unosat.makers import (
@@ -30,28 +29,7 @@ from unosat.training.models import TrainingRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
 
-AXE = Path(__file__).resolve().parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
-RUN_AXE = """async () => {
-  const rules = {"target-size": {enabled: true}};
-  const {violations} = await axe.run(document, {resultTypes: ["violations"], rules});
-  return violations.flatMap(({id, nodes}) =>
-    nodes.map(({target, failureSummary}) => `${id}: ${target} ${failureSummary}`));
-}"""
-
 FINGER_PX = 44  # of the screen
-
-# Whether the focus can be seen: it has an outline, and nothing lies over it (2.4.7, 2.4.11).
-FOCUS_SHOWN = """() => {
-  const at = document.activeElement;
-  if (!at || at === document.body) return true;
-  const {left, top, width, height} = at.getBoundingClientRect();
-  const over = document.elementFromPoint(left + width / 2, top + Math.min(height / 2, 20));
-  const outlined = getComputedStyle(at).outlineStyle !== "none" || at.tabIndex < 0;
-  const seen = over !== null && (at.contains(over) || over.contains(at));
-  return (outlined && seen) || `${at.outerHTML} outlined: ${outlined}, under: ${over?.outerHTML}`;
-}"""
-
-Check = Callable[[Page, str], None]
 
 
 @pytest.fixture
@@ -62,20 +40,6 @@ def row() -> Assessment:
     made.before_scene = make_scene(made.organisation, grey, phase="before")
     made.save()
     return made
-
-
-@pytest.fixture
-def check() -> Iterator[Check]:
-    """Return a function that has axe look at a page; the test fails if it ever found something."""
-    axe = AXE.read_text()
-    found: list[str] = []
-
-    def look(page: Page, state: str) -> None:
-        page.evaluate(axe)
-        found.extend(f"{state}: {one}" for one in page.evaluate(RUN_AXE))
-
-    yield look
-    assert found == [], "\n".join(found)
 
 
 def test_axe_finds_nothing_on_any_page_in_any_state(

@@ -2,6 +2,7 @@
 import htmx from "htmx.org";
 import "../styles/base.css";
 import { announceChanges } from "./announce";
+import { reachScrollers } from "./scrollers";
 
 // The content security policy allows neither inline styles nor eval.
 htmx.config.includeIndicatorStyles = false;
@@ -9,6 +10,7 @@ htmx.config.allowEval = false;
 htmx.config.selfRequestsOnly = true;
 
 announceChanges();
+reachScrollers();
 
 /** A form sent twice by a tired hand is sent once. */
 addEventListener("submit", ({ target }) => {

@@ -62,7 +62,11 @@ async function openTwin(
   container.dataset["mapIdle"] = "false";
   container.inert = host.parentElement?.dataset["views"] !== "side";
   host.after(container);
-  const map = await bareMap(container, { center: main.getCenter(), zoom: main.getZoom() });
+  const map = await bareMap(container, {
+    center: main.getCenter(),
+    zoom: main.getZoom(),
+    locale: { "Map.Title": "Map of the image before" }, // told from the other by name
+  });
   reportTo(container, map);
   const unfollow = followLook(addImagery(map, "before", before.bounds, addressOf(before.scene, before.looks.store.now)), before);
   const undress = dress(map);

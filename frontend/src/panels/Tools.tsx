@@ -23,7 +23,7 @@ export function Tools({ session }: { session: Session }) {
           </ActionButton>
         ))}
       {ready && seldom.length > 0 && (
-        <details class="more">
+        <details class="more" onFocusOut={closeBehind}>
           <summary>More</summary>
           <div class="card">
             {seldom.map((name) => (
@@ -38,4 +38,10 @@ export function Tools({ session }: { session: Session }) {
       <Help session={session} />
     </div>
   );
+}
+
+/** It lies over the map's own buttons: the focus would go on below it, unseen. */
+function closeBehind({ currentTarget, relatedTarget }: FocusEvent): void {
+  if (!(currentTarget instanceof HTMLDetailsElement) || !(relatedTarget instanceof Node)) return;
+  if (!currentTarget.contains(relatedTarget)) currentTarget.open = false;
 }
