@@ -12,6 +12,7 @@ import { addAreaLayer } from "./areaLayer";
 import { addBuildingLayers } from "./buildingLayers";
 import { createChorus, type Chorus } from "./chorus";
 import { compareOn, followLook } from "./compare";
+import { addFilterLayer } from "./filterLayer";
 import { addGapLayer } from "./gapLayer";
 import { addImagery } from "./imagery";
 import { addPeerLayer } from "./peerLayer";
@@ -91,6 +92,7 @@ function followedBy(layer: ReturnType<typeof addImagery>, scene: string, looks: 
 function addOverlays(map: MapLibreMap, session: Session, chorus: Chorus): () => void {
   const gaps = addGapLayer(map);
   const areas = addAreaLayer(map);
+  const filter = addFilterLayer(map);
   const buildings = addBuildingLayers(map, session.page.id, (uid) => {
     if (session.store.now.progress?.state === "done") void session.pick(uid);
   });
@@ -98,6 +100,7 @@ function addOverlays(map: MapLibreMap, session: Session, chorus: Chorus): () => 
     ...buildings,
     showAreas: (all) => areas.show(all),
     showGaps: (all) => gaps.show(all),
+    showFilter: (area) => filter.show(area),
   });
 }
 
