@@ -42,10 +42,12 @@ export async function openWorkbench(session: Session, looks: AllLooks): Promise<
   const blinking = (): boolean => views.store.now.blinking;
   const after = addImagery(map, "after", bounds, addressOf(scene, looks.after.store.now));
   const fades = [followedBy(after, scene, looks.after, () => (blinking() ? 0 : 1))];
-  if (before_scene && looks.before) {
+  const fetchBefore = (): void => {
+    if (!before_scene || !looks.before) return;
     const before = addImagery(map, "before", bounds, addressOf(before_scene, looks.before.store.now));
     fades.push(followedBy(before, before_scene, looks.before, () => (blinking() ? 1 : 0)));
-  }
+    map.once("idle", () => views.store.set({ loaded: true }));
+  };
   dress(map);
   session.teams.see(addTeamLayer(map));
   const sight = { ...chorus, ...addPeerLayer(map), ...travel(map) };
@@ -55,6 +57,7 @@ export async function openWorkbench(session: Session, looks: AllLooks): Promise<
   follow(map, session, bounds);
 
   views.store.watch((now, was) => {
+    if (now.wanted && !was.wanted) fetchBefore();
     if (now.blinking !== was.blinking) for (const fade of fades) fade();
   });
   session.store.watch(({ drawing }) => {
