@@ -298,6 +298,7 @@ def _queue(bench: Bench) -> None:
     bench.report("queue/count: all", lambda _: asked("queue/count", {}))
     bench.report("queue/count: a grade", lambda _: asked("queue/count", {"grade": "destroyed"}))
     bench.report("queue/count: 25 % area", lambda _: asked("queue/count", {"area": square(0.5)}))
+    bench.report("queue/people", lambda _: asked("queue/people", {}))
     bench.report("counts of the legend", lambda _: asked("counts", {}))
 
 

@@ -1,11 +1,14 @@
 """The queue leads from building to building without waiting; the table does so without a map."""
 
+import io
 import logging
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from django.contrib.gis.geos import Polygon
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import await_map, await_saved, picked, screen_position
@@ -120,10 +123,12 @@ def test_filters_narrow_the_queue(
     page.click("button:has-text('Only inside an area')")
     side = 120 * STEP
     west, north = WEST + STEP, NORTH - STEP
-    await_map(page)
     draw_area(page, [(west, north), (west, north - side), (west + side, north - side)])
     expect(page.locator("[data-left]")).to_have_text("2 to look at")
     expect(page.locator("[data-queue='2']")).to_be_visible()
+    expect(page.locator("[data-filter-area]")).to_be_visible()
+    assert violet(page)  # the outline of the filter, which nothing else has the colour of
+    photograph(page, "queue-filter-on-the-map")
 
     page.select_option("[name=grade-filter]", "unclassified")
 
@@ -131,6 +136,7 @@ def test_filters_narrow_the_queue(
     photograph(page, "queue-filtered-to-nothing")
     page.click(".queue button:has-text('Clear the filters')")
     expect(page.locator("[data-left]")).to_have_text(f"{HOUSES} of {HOUSES} to look at")
+    assert not violet(page)
 
     page.route("**/queue?*", lambda route: route.abort())
     page.select_option("[name=order]", "nearest")
@@ -140,8 +146,7 @@ def test_filters_narrow_the_queue(
     page.click(".queue button:has-text('Try again')")
     expect(page.locator("[data-coming]").first).to_be_visible()
     page.keyboard.press("n")
-    nearest = picked(page)
-    assert nearest in {str(one.uid) for one in row.buildings.all()}
+    assert picked(page) in {str(one.uid) for one in row.buildings.all()}
 
 
 def test_the_table_does_all_that_the_queue_does(
@@ -151,13 +156,7 @@ def test_the_table_does_all_that_the_queue_does(
     page.wait_for_selector("[data-table=ready]")
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(HOUSES)
-    score = page.locator("th:has-text('Score')")
-    assert score.get_attribute("aria-sort") == "none"
-    score.locator("button").click()
-    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Score")
-    by_score = [str(u) for u in row.buildings.order_by("score").values_list("uid", flat=True)]
-    expect(rows.first).to_have_attribute("data-row", by_score[0])
-
+    by_score = _sort_by_score(page, row)
     accept = rows.nth(2).locator("button:has-text('Accept')")
     accept.focus()
     page.keyboard.press("Enter")
@@ -172,6 +171,7 @@ def test_the_table_does_all_that_the_queue_does(
     page.keyboard.press("x")
     expect(rows.nth(7)).to_have_attribute("data-review", "rejected")
     expect(rows.nth(8).locator("th button")).to_be_focused()
+    _say_why_and_flag(page, rows)
     await_saved(page)
     photograph(page, "table")
     reviews = Building.objects.filter(version=1).values_list("uid", "review")
@@ -179,9 +179,38 @@ def test_the_table_does_all_that_the_queue_does(
         by_score[2]: "accepted",
         by_score[4]: "regraded",
         by_score[7]: "rejected",
+        by_score[9]: "unsure",
+        by_score[11]: "unreviewed",
     }
+    said = Decision.objects.exclude(because="", reason="").values_list("because", "reason")
+    assert set(said) == {("shadow", ""), ("", "Which roof?")}
     page.keyboard.press("Escape")
     expect(page.locator("[data-table]")).to_have_count(0)
+
+
+def _sort_by_score(page: Page, row: Assessment) -> list[str]:
+    score = page.locator("th:has-text('Score')")
+    assert score.get_attribute("aria-sort") == "none"
+    score.locator("button").click()
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Score")
+    by_score = [str(u) for u in row.buildings.order_by("score").values_list("uid", flat=True)]
+    expect(page.locator("[data-row]").first).to_have_attribute("data-row", by_score[0])
+    return by_score
+
+
+def _say_why_and_flag(page: Page, rows: Locator) -> None:
+    """Of the tenth row that it cannot be told, of the twelfth what a second look should answer."""
+    rows.nth(9).locator("[name=unsure]").click()
+    expect(page.locator("[name=cloud]")).to_be_focused()
+    page.keyboard.press("2")
+    expect(rows.nth(9)).to_have_attribute("data-review", "unsure")
+    expect(rows.nth(10).locator("th button")).to_be_focused()
+    rows.nth(11).locator("[name=flagNote]").click()
+    expect(page.locator("[name=note]")).to_be_focused()
+    page.keyboard.type("Which roof?")
+    page.keyboard.press("Enter")
+    expect(rows.nth(11).locator("[name=flag]")).to_have_attribute("aria-pressed", "true")
+    expect(rows.nth(11).locator("th button")).to_be_focused()
 
 
 def colleague(page: Page, row: Assessment, building: Building) -> None:
@@ -197,8 +226,18 @@ def colleague(page: Page, row: Assessment, building: Building) -> None:
     )
 
 
+def violet(page: Page) -> bool:
+    """Whether some of the map has the colour of the filter's outline."""
+    page.wait_for_timeout(100)  # a few frames
+    await_map(page)
+    picture = Image.open(io.BytesIO(page.locator("#map canvas").first.screenshot()))
+    away = np.array(picture.convert("RGB")).astype(int) - (216, 180, 254)
+    return bool((np.abs(away).max(axis=2) < 12).any())
+
+
 def draw_area(page: Page, corners: list[tuple[float, float]]) -> None:
     """Click the corners of an outline, and close it."""
+    await_map(page)
     ring = [screen_position(page, corner) for corner in corners]
     for x, y in [*ring, ring[0]]:
         page.mouse.move(x, y)

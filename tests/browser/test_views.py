@@ -53,23 +53,35 @@ def row() -> Assessment:
 
 
 @pytest.fixture
-def page(row: Assessment, sign_in: SignIn) -> Page:
+def sent() -> list[str]:
+    """Addresses of all that the page asks for, from its start."""
+    return []
+
+
+@pytest.fixture
+def page(row: Assessment, sign_in: SignIn, sent: list[str]) -> Page:
     opened = sign_in(make_user(row.organisation))
+    opened.on("request", lambda request: sent.append(request.url))
     opened.goto(f"/assessments/{row.pk}/")
     await_map(opened)
     return opened
 
 
 def test_before_and_after_are_compared_and_the_habit_is_kept(
-    row: Assessment, page: Page, photograph: Any
+    row: Assessment, page: Page, sent: list[str], photograph: Any
 ) -> None:
     assert shows_after(page, LEFT)
     assert shows_after(page, RIGHT)
+    before = f"/tiles/scenes/{row.before_scene_id}/"
+    assert not any(before in address for address in sent)  # nobody has wanted it yet
+    _keep_before(page)
+    assert any(before in address for address in sent)
     _swipe_by_keys(page, row)
     _swipe_by_hand(page, row)
     photograph(page, "swipe")
     _move_two_maps(page)
     photograph(page, "side-by-side")
+    _decide_beside(page, row)
 
     page.reload()
     await_map(page)
@@ -83,7 +95,44 @@ def test_before_and_after_are_compared_and_the_habit_is_kept(
     alone = make_done_assessment(row.organisation)
     page.goto(f"/assessments/{alone.pk}/")
     expect(page.locator(".views")).to_contain_text("no image from before")
-    expect(page.locator(".views button:disabled")).to_have_count(4)
+    expect(page.locator(".views button:disabled")).to_have_count(5)
+
+
+def _keep_before(page: Page) -> None:
+    """The first of it that is wanted; another building is seen as it is after."""
+    kept = page.locator(".views button:text-is('Before')")
+    kept.click()
+    page.wait_for_selector(".view-tag:text-is('Before')")
+    expect(kept).to_have_attribute("aria-pressed", "true")
+    assert not shows_after(page, LEFT)
+    page.keyboard.press("n")
+    expect(kept).to_have_attribute("aria-pressed", "false")
+    page.wait_for_selector(".view-tag", state="detached")
+    for _ in range(2):
+        page.keyboard.press("Shift+b")
+    expect(kept).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("Escape")
+    await_map(page)
+    assert shows_after(page, LEFT)
+
+
+def _decide_beside(page: Page, row: Assessment) -> None:
+    """A decision shows on both maps: the grade's own orange, which nothing had before."""
+    house = last_house(row)
+    page.click(".legend > summary")  # it lies over the map of the image before
+    page.mouse.click(*screen_position(page, house))
+    uid = str(row.buildings.order_by("pk")[HOUSES - 1].uid)
+    page.wait_for_selector(f"[data-building='{uid}'][aria-busy=false]")
+    assert [_orange(page, house, on) for on in ("#map", ".twin")] == [False, False]
+    page.keyboard.press("1")
+    await_saved(page)
+    await_both(page)
+    assert [_orange(page, house, on) for on in ("#map", ".twin")] == [True, True]
+
+
+def _orange(page: Page, place: Place, on: str) -> bool:
+    away = np.abs(colours_at(page, place, on) - (240, 144, 47)).max(axis=2)
+    return bool((away < 12).any())
 
 
 def _swipe_by_keys(page: Page, row: Assessment) -> None:
@@ -247,9 +296,14 @@ def test_without_a_map_buildings_are_listed_and_decided_on(
     assert Building.objects.get(uid=uid).review == "accepted"
 
 
-def colours_at(page: Page, place: Place) -> NDArray[np.int64]:
-    """The 40 x 40 pixels of the screen about a place."""
+def colours_at(page: Page, place: Place, on: str = "#map") -> NDArray[np.int64]:
+    """The 40 x 40 pixels of the screen about a place, on one of two maps in step."""
     x, y = screen_position(page, place)
+    if on != "#map":
+        here, there = (page.locator(one).bounding_box() for one in ("#map", on))
+        assert here is not None
+        assert there is not None
+        x, y = x + there["x"] - here["x"], y + there["y"] - here["y"]
     picture = page.screenshot(clip={"x": x - 20, "y": y - 20, "width": 40, "height": 40})
     return np.array(Image.open(io.BytesIO(picture)).convert("RGB")).astype(np.int64)
 

@@ -252,6 +252,12 @@ class QueueCount(Schema):
     count: int
 
 
+class QueuePeople(Schema):
+    """User names, each once, in the order of the alphabet."""
+
+    people: list[str]
+
+
 class FootprintPage(Schema):
     """One page of a GeoJSON FeatureCollection; ``next`` is null on the last one."""
 
@@ -306,6 +312,12 @@ def count_queue(
 ) -> dict[str, int]:
     """How many buildings the same filters leave in all."""
     return {"count": queue.count(actor_of(request), assessment_id, _wanted(query))}
+
+
+@router.get("/assessments/{uuid:assessment_id}/queue/people", response=QueuePeople)
+def list_people(request: HttpRequest, assessment_id: UUID) -> dict[str, list[str]]:
+    """Everybody who decided on a building of it: what ``who`` can be."""
+    return {"people": queue.people(actor_of(request), assessment_id)}
 
 
 @router.get("/assessments/{uuid:assessment_id}/counts", response=list[Count])

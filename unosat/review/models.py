@@ -205,7 +205,10 @@ class Decision(models.Model):
                 fields=["batch", "building"], name="acts_touch_a_building_once"
             ),
         ]
-        indexes = [models.Index(fields=["assessment", "made_at"], name="decisions_in_order")]
+        indexes = [
+            models.Index(fields=["assessment", "made_at"], name="decisions_in_order"),
+            models.Index(fields=["assessment", "user"], name="decisions_by_user"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number} of {self.building_id}"

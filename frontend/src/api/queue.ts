@@ -3,6 +3,7 @@ import type { Polygon } from "geojson";
 
 import type { Filters, Order } from "../review/queue";
 import { request } from "./client";
+import type { components } from "./schema";
 import type { Building } from "./types";
 
 export interface QueuePage {
@@ -35,6 +36,10 @@ export const queuePage = (id: string, asked: Asked): Promise<QueuePage> => {
 export const queueCount = async (id: string, filters: Filters, minScore: number): Promise<number> =>
   (await request<{ count: number }>(`/assessments/${id}/queue/count?${filtersOf(filters, minScore)}`))
     .count;
+
+/** User names of all who decided there. */
+export const queuePeople = async (id: string): Promise<readonly string[]> =>
+  (await request<components["schemas"]["QueuePeople"]>(`/assessments/${id}/queue/people`)).people;
 
 function filtersOf({ grade, state, who, maxScore, flagged, area }: Filters, minScore: number): URLSearchParams {
   const query = new URLSearchParams({ state, min_score: String(minScore), max_score: String(maxScore) });

@@ -410,6 +410,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/queue/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List People
+         * @description Everybody who decided on a building of it: what ``who`` can be.
+         */
+        get: operations["unosat_review_api_list_people"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/counts": {
         parameters: {
             query?: never;
@@ -2164,6 +2184,14 @@ export interface components {
         QueueCount: {
             /** Count */
             count: number;
+        };
+        /**
+         * QueuePeople
+         * @description User names, each once, in the order of the alphabet.
+         */
+        QueuePeople: {
+            /** People */
+            people: string[];
         };
         /**
          * Count
@@ -3925,6 +3953,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueueCount"];
+                };
+            };
+        };
+    };
+    unosat_review_api_list_people: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueuePeople"];
                 };
             };
         };

@@ -63,6 +63,7 @@ render(
 
 Object.assign(session.desk.views, {
   blink: views.blink,
+  keepBefore: views.keepBefore,
   swipe: views.swipe,
   sideBySide: views.sideBySide,
   goTo: openGoTo,
@@ -96,6 +97,10 @@ async function openMap(): Promise<void> {
   await openWorkbench(session, looks);
 }
 
+// Damage must not be judged on the image before: another building is seen as it is after
+session.store.watch((now, was) => {
+  if (now.picked?.uid !== was.picked?.uid) views.letGo();
+});
 session.store.watch(({ progress }) => {
   element("downloads").hidden = progress?.state !== "done";
 });

@@ -14,7 +14,7 @@ function written() {
     select: (uid) => void told.push(`select ${uid}`),
     goTo: (bounds) => void told.push(`go to ${bounds[0]}`),
     drop: quiet, lift: quiet, look: quiet, reload: quiet,
-    showAreas: quiet, showGaps: quiet, showPeers: quiet, stepBack: quiet,
+    showAreas: quiet, showGaps: quiet, showFilter: quiet, showPeers: quiet, stepBack: quiet,
     bounds: () => [told.length, 0, 1, 1],
     centre: () => [told.length, 0],
   };

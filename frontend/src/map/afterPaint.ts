@@ -37,6 +37,7 @@ export function afterPaint(sight: Sight, soon: (flush: () => void) => void = nex
     reload: later("reload"),
     showAreas: later("showAreas"),
     showGaps: later("showGaps"),
+    showFilter: later("showFilter"),
     showPeers: later("showPeers"),
     goTo: later("goTo"),
     stepBack: later("stepBack"),

@@ -16,6 +16,7 @@ function voice(): Voice & { told: string[] } {
     reload: () => void told.push("reload"),
     showAreas: (all) => void told.push(`areas ${all.length}`),
     showGaps: (all) => void told.push(`gaps ${all.features.length}`),
+    showFilter: (area) => void told.push(area ? "filter" : "no filter"),
   };
 }
 
@@ -52,4 +53,18 @@ it("tells nothing to one that left, and nothing old after everything was read ag
   const late = voice();
   chorus.join(late);
   expect(late.told).toEqual([]);
+});
+
+it("shows the outline of the filter on every map, until it is taken away", () => {
+  const chorus = createChorus();
+  const first = voice();
+  chorus.join(first);
+  chorus.showFilter({ type: "Polygon", coordinates: [] });
+  const late = voice();
+  chorus.join(late);
+  chorus.reload();
+  chorus.showFilter(null);
+
+  expect(first.told).toEqual(["filter", "reload", "no filter"]);
+  expect(late.told).toEqual(["filter", "reload", "no filter"]);
 });

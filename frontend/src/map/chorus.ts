@@ -5,7 +5,7 @@ import type { Sight } from "../review/state";
 /** What is drawn on a map, as against where the map is. */
 export type Voice = Pick<
   Sight,
-  "put" | "drop" | "lift" | "select" | "look" | "reload" | "showAreas" | "showGaps"
+  "put" | "drop" | "lift" | "select" | "look" | "reload" | "showAreas" | "showGaps" | "showFilter"
 >;
 
 export interface Chorus extends Voice {
@@ -17,16 +17,17 @@ export function createChorus(): Chorus {
   const voices = new Set<Voice>();
   const put = new Map<string, Building>();
   // The last word of each kind; in this order, since a picked building must have been put.
-  const last: Partial<Record<"look" | "showGaps" | "showAreas" | "lift" | "select", (voice: Voice) => void>> = {};
+  const KINDS = ["look", "showGaps", "showAreas", "showFilter", "lift", "select"] as const;
+  const last: Partial<Record<(typeof KINDS)[number], (voice: Voice) => void>> = {};
   const tell = (say: (voice: Voice) => void): void => voices.forEach(say);
-  const keep = (kind: keyof typeof last, say: (voice: Voice) => void): void => {
+  const keep = (kind: (typeof KINDS)[number], say: (voice: Voice) => void): void => {
     last[kind] = say;
     tell(say);
   };
   return {
     join(voice) {
       for (const building of put.values()) voice.put(building);
-      for (const say of [last.look, last.showGaps, last.showAreas, last.lift, last.select]) say?.(voice);
+      for (const kind of KINDS) last[kind]?.(voice);
       voices.add(voice);
       return () => voices.delete(voice);
     },
@@ -47,5 +48,6 @@ export function createChorus(): Chorus {
     look: (view) => keep("look", (voice) => voice.look(view)),
     showAreas: (all) => keep("showAreas", (voice) => voice.showAreas(all)),
     showGaps: (all) => keep("showGaps", (voice) => voice.showGaps(all)),
+    showFilter: (area) => keep("showFilter", (voice) => voice.showFilter(area)),
   };
 }

@@ -1,7 +1,8 @@
 /**
  * Before and after at once: a second map, made when it is first needed, that moves with the first.
  * For a swipe it lies over the first, cut off at the line, and lets every click through; side by side
- * it is a map of its own. A blink needs no second map: the image before is loaded in the first.
+ * it is a map of its own. A blink needs no second map: the image before is loaded in the first, once it is
+ * wanted.
  */
 import type { Map as MapLibreMap } from "maplibre-gl";
 

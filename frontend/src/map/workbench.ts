@@ -12,6 +12,7 @@ import { addAreaLayer } from "./areaLayer";
 import { addBuildingLayers } from "./buildingLayers";
 import { createChorus, type Chorus } from "./chorus";
 import { compareOn, followLook } from "./compare";
+import { addFilterLayer } from "./filterLayer";
 import { addGapLayer } from "./gapLayer";
 import { addImagery } from "./imagery";
 import { addPeerLayer } from "./peerLayer";
@@ -41,10 +42,12 @@ export async function openWorkbench(session: Session, looks: AllLooks): Promise<
   const blinking = (): boolean => views.store.now.blinking;
   const after = addImagery(map, "after", bounds, addressOf(scene, looks.after.store.now));
   const fades = [followedBy(after, scene, looks.after, () => (blinking() ? 0 : 1))];
-  if (before_scene && looks.before) {
+  const fetchBefore = (): void => {
+    if (!before_scene || !looks.before) return;
     const before = addImagery(map, "before", bounds, addressOf(before_scene, looks.before.store.now));
     fades.push(followedBy(before, before_scene, looks.before, () => (blinking() ? 1 : 0)));
-  }
+    map.once("idle", () => views.store.set({ loaded: true }));
+  };
   dress(map);
   session.teams.see(addTeamLayer(map));
   const sight = { ...chorus, ...addPeerLayer(map), ...travel(map) };
@@ -54,6 +57,7 @@ export async function openWorkbench(session: Session, looks: AllLooks): Promise<
   follow(map, session, bounds);
 
   views.store.watch((now, was) => {
+    if (now.wanted && !was.wanted) fetchBefore();
     if (now.blinking !== was.blinking) for (const fade of fades) fade();
   });
   session.store.watch(({ drawing }) => {
@@ -91,6 +95,7 @@ function followedBy(layer: ReturnType<typeof addImagery>, scene: string, looks: 
 function addOverlays(map: MapLibreMap, session: Session, chorus: Chorus): () => void {
   const gaps = addGapLayer(map);
   const areas = addAreaLayer(map);
+  const filter = addFilterLayer(map);
   const buildings = addBuildingLayers(map, session.page.id, (uid) => {
     if (session.store.now.progress?.state === "done") void session.pick(uid);
   });
@@ -98,6 +103,7 @@ function addOverlays(map: MapLibreMap, session: Session, chorus: Chorus): () => 
     ...buildings,
     showAreas: (all) => areas.show(all),
     showGaps: (all) => gaps.show(all),
+    showFilter: (area) => filter.show(area),
   });
 }
 

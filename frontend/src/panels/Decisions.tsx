@@ -6,6 +6,7 @@ import type { Building } from "../api/types";
 import { GRADES, GRADE_KEYS, GRADE_NAMES } from "../geo/grades";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
+import { asksIn } from "../review/table";
 import { REASONS, REASON_NAMES, isFlagged, type Because, type Workbench } from "../review/workbench";
 import { ActionButton, GradeMark, Key } from "./parts";
 
@@ -18,7 +19,7 @@ interface DecisionsProps {
 
 export function Decisions({ building, session }: DecisionsProps) {
   const { asking } = useStore(session.desk.store);
-  const { advance } = useStore(session.store);
+  const { advance, table } = useStore(session.store);
   return (
     <div class="actions">
       <div class="pair">
@@ -54,10 +55,7 @@ export function Decisions({ building, session }: DecisionsProps) {
           Flag, with note…
         </ActionButton>
       </div>
-      {asking === "unsure" && <Reasons session={session} />}
-      {asking === "flag" && (
-        <Note label="What should the second look at it answer?" session={session} onNote={(note) => flag(session, note)} />
-      )}
+      {!asksIn(table, building.uid) && <Question session={session} />}
       <div class="pair" role="group" aria-label="The outline">
         <span class="quiet" aria-hidden="true">
           Outline
@@ -72,7 +70,14 @@ export function Decisions({ building, session }: DecisionsProps) {
   );
 }
 
-const flag = (bench: Workbench, note: string): void => bench.flag(note);
+/** The little question that is open about the picked building; nothing while none is. */
+export function Question({ session }: { session: Session }) {
+  const { asking } = useStore(session.desk.store);
+  if (asking === "unsure") return <Reasons session={session} />;
+  if (asking !== "flag") return null;
+  const flag = (note: string): void => session.flag(note);
+  return <Note label="What should the second look at it answer?" session={session} onNote={flag} />;
+}
 
 /** Opened by the action "unsure"; the digits choose, too (keys.ts). */
 function Reasons({ session }: { session: Workbench }) {

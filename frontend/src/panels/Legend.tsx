@@ -12,7 +12,7 @@ const NARROW_PX = 960;
 const WHY = { nodata: "no pixels", damaged: "the file is damaged there" };
 
 export function Legend({ session }: { session: Session }) {
-  const { counts, view, progress, gaps } = useStore(session.store);
+  const { counts, view, progress, gaps, queue } = useStore(session.store);
   const minPercent = Math.round(view.minScore * 100);
   const total = counts && tally(counts, minPercent);
   if (progress?.state !== "done") return null;
@@ -33,6 +33,12 @@ export function Legend({ session }: { session: Session }) {
           <li data-gaps={gaps.features.map(({ properties }) => properties.reason).join(" ")}>
             <span class="grade-mark hatch" aria-hidden="true" />
             <span>Not analysed: {gaps.features.map((gap) => WHY[gap.properties.reason]).join(", ")}</span>
+          </li>
+        )}
+        {queue.filters.area && (
+          <li data-filter-area>
+            <span class="grade-mark filter-line" aria-hidden="true" />
+            <span>Where the queue looks</span>
           </li>
         )}
       </ul>

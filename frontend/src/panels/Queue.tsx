@@ -5,7 +5,7 @@ import { area as areaText, percent } from "../geo/format";
 import { ALL_GRADES, GRADE_NAMES, type Grade } from "../geo/grades";
 import { areaM2 } from "../geo/outline";
 import { REVIEW_NAMES } from "../review/decisions";
-import { isFiltered, leftOf, ORDER_NAMES, type Order } from "../review/queue";
+import { isFiltered, leftOf, ORDER_NAMES, whoDecided, type Order } from "../review/queue";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import { GradeMark, Key } from "./parts";
@@ -107,14 +107,13 @@ function Coming({ coming, session }: { coming: readonly Building[]; session: Ses
 }
 
 function FilterForm({ session }: { session: Session }) {
-  const { queue, view, drawingFilter } = useStore(session.store);
+  const { queue, people, view, drawingFilter } = useStore(session.store);
   const { filters, order } = queue;
   const mine = session.teams.myArea();
-  const people = [...new Set([session.page.user, ...queue.items.map((one) => one.updated_by)])];
-  const names = [...new Set([...people, filters.who])].filter((name) => name);
+  const names = whoDecided(people, queue, session.page.user);
   const states = (Object.keys(REVIEW_NAMES) as Review[]);
   return (
-    <details class="fold filters">
+    <details class="fold filters" onToggle={({ currentTarget }) => currentTarget.open && void session.refreshPeople()}>
       <summary>Order and filters{isFiltered(filters) ? " (on)" : ""}</summary>
       <label>
         Order
@@ -163,7 +162,7 @@ function FilterForm({ session }: { session: Session }) {
         >
           <option value="">Anybody</option>
           {names.map((name) => (
-            <option key={name} value={name ?? ""}>{name === session.page.user ? `Me (${name})` : name}</option>
+            <option key={name} value={name}>{name === session.page.user ? `Me (${name})` : name}</option>
           ))}
         </select>
       </label>

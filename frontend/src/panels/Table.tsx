@@ -1,17 +1,23 @@
 /** The same buildings and the same acts as a table: for screen readers, and for whoever likes it. */
 import "../styles/queue.css";
+import { Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import type { Building } from "../api/types";
 import { area, percent, when } from "../geo/format";
 import { GRADES, GRADE_NAMES } from "../geo/grades";
 import { REVIEW_NAMES } from "../review/decisions";
+import type { DeskState } from "../review/desk";
 import { TABLE_ROWS } from "../review/lists";
 import { isFiltered } from "../review/queue";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import type { Table } from "../review/table";
+import { isFlagged } from "../review/workbench";
+import { Question } from "./Decisions";
 import { GradeName } from "./parts";
+
+const COLUMNS = 7;
 
 export function TablePanel({ session }: { session: Session }) {
   const { table } = useStore(session.store);
@@ -75,6 +81,7 @@ function States({ session }: { session: Session }) {
 
 function Rows({ table, session }: { table: Table; session: Session }) {
   const { picked, queue } = useStore(session.store);
+  const { asking } = useStore(session.desk.store);
   const filtered = isFiltered(queue.filters);
   const caption =
     table.order === "value" ? "most worth a look first" : SORTED[table.order];
@@ -96,12 +103,18 @@ function Rows({ table, session }: { table: Table; session: Session }) {
         </tr>
       </thead>
       <tbody onKeyDown={walk}>
-        {table.rows.map((row) => (
-          <Row key={row.uid} row={row} picked={picked?.uid === row.uid} session={session} />
-        ))}
+        {table.rows.map((row) => {
+          const is = picked?.uid === row.uid;
+          return (
+            <Fragment key={row.uid}>
+              <Row row={row} picked={is} asked={is ? asking : null} session={session} />
+              {is && asking && <Asked session={session} />}
+            </Fragment>
+          );
+        })}
         {table.rows.length === 0 && (
           <tr>
-            <td colSpan={7}>
+            <td colSpan={COLUMNS}>
               {table.is === "loading" && "Loading…"}
               {table.is === "ready" && "No building matches. Clear the filters beside the map, or lower the score."}
               {table.is === "failed" && (
@@ -148,7 +161,37 @@ function Sorted({ label, ascending, descending, table, session }: SortedProps) {
   );
 }
 
-function Row({ row, picked, session }: { row: Building; picked: boolean; session: Session }) {
+/** The question about the row above: as beside the map, the digits choose a reason. */
+function Asked({ session }: { session: Session }) {
+  const row = useRef<HTMLTableRowElement>(null);
+  useEffect(() => {
+    const here = row.current;
+    const button = nameOf(here?.previousElementSibling);
+    return () => {
+      const now = document.activeElement; // gone with the question, unless one went elsewhere
+      if (now === document.body || here?.contains(now)) button?.focus();
+    };
+  }, []);
+  return (
+    <tr class="asked" ref={row}>
+      <td colSpan={COLUMNS}>
+        <Question session={session} />
+      </td>
+    </tr>
+  );
+}
+
+const nameOf = (row: Element | null | undefined): HTMLElement | null => row?.querySelector("th button") ?? null;
+
+interface RowProps {
+  row: Building;
+  picked: boolean;
+  /** The question that is open about it. */
+  asked: DeskState["asking"];
+  session: Session;
+}
+
+function Row({ row, picked, asked, session }: RowProps) {
   const name = `Building ${row.uid.slice(0, 8)}`;
   /** On this row, whichever was picked before; it is known, so nothing is waited for. */
   const on = (act: () => void) => (): void => {
@@ -173,8 +216,11 @@ function Row({ row, picked, session }: { row: Building; picked: boolean; session
       <td><GradeName grade={row.grade} /></td>
       <td class="number">{row.score === null ? "by hand" : percent(row.score)}</td>
       <td class="number">{area(row.area_m2)}</td>
-      <td>{REVIEW_NAMES[row.review]}</td>
-      <td>{row.version > 0 ? `${row.updated_by ?? "a former user"}, ${when(row.updated_at)}` : "–"}</td>
+      <td class="wraps">
+        {REVIEW_NAMES[row.review]}
+        {isFlagged(row) && <b class="flagged"> ⚑ Flagged</b>}
+      </td>
+      <td class="wraps">{row.version > 0 ? `${row.updated_by ?? "a former user"}, ${when(row.updated_at)}` : "–"}</td>
       {session.page.can_review && (
         <td>
           <div class="acts">
@@ -192,6 +238,35 @@ function Row({ row, picked, session }: { row: Building; picked: boolean; session
               <option value="">Grade…</option>
               {GRADES.map((grade) => <option key={grade} value={grade}>{GRADE_NAMES[grade]}</option>)}
             </select>
+            <button
+              type="button"
+              name="unsure"
+              aria-label={`Unsure: say why ${name} cannot be judged`}
+              aria-expanded={asked === "unsure"}
+              onClick={on(() => session.desk.ask("unsure"))}
+            >
+              Unsure…
+            </button>
+            <button
+              type="button"
+              name="flag"
+              title="Flag for a second look"
+              aria-label={`Flag ${name} for a second look`}
+              aria-pressed={isFlagged(row)}
+              onClick={on(() => (isFlagged(row) ? session.unflag() : session.flag()))}
+            >
+              ⚑
+            </button>
+            <button
+              type="button"
+              name="flagNote"
+              title="Flag, with a note"
+              aria-label={`Flag ${name}, with a note`}
+              aria-expanded={asked === "flag"}
+              onClick={on(() => session.desk.ask("flag"))}
+            >
+              ⚑…
+            </button>
           </div>
         </td>
       )}
@@ -204,9 +279,9 @@ function walk(event: KeyboardEvent): void {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const target = event.target;
   if (step === undefined || !(target instanceof HTMLElement) || target.matches("select")) return;
-  const row = target.closest("tr");
-  const to = step > 0 ? row?.nextElementSibling : row?.previousElementSibling;
-  const button = to?.querySelector<HTMLElement>("th button");
+  const all = [...(target.closest("tbody")?.querySelectorAll("[data-row]") ?? [])];
+  const at = all.findIndex((row) => row.contains(target));
+  const button = at < 0 ? null : nameOf(all[at + step]); // none in the question below a row
   if (!button) return;
   event.preventDefault();
   button.focus();

@@ -8,10 +8,18 @@ export function ViewButtons() {
   const why = whyNot(state);
   const said = why ?? (shown(state) === state.mode ? null : "The swipe rests while you draw.");
   return (
-    <div class="views" role="group" aria-label="Before and after" data-mode={shown(state)}>
-      <ModeButton name="After" on={state.mode === "one"} off={why} onClick={views.one} />
+    <div
+      class="views"
+      role="group"
+      aria-label="Before and after"
+      data-mode={shown(state)}
+      onPointerEnter={views.want}
+      onFocusIn={views.want}
+    >
+      <ModeButton name="After" on={state.mode === "one" && !state.kept} off={why} onClick={views.one} />
       <ModeButton name="Swipe" on={state.mode === "swipe"} off={why} onClick={views.swipe} />
       <ModeButton name="Side by side" on={state.mode === "side"} off={why} onClick={views.sideBySide} />
+      <ModeButton name="Before" on={state.kept} off={why} onClick={views.keepBefore} />
       <button
         type="button"
         class="hold"
@@ -65,7 +73,9 @@ const LEAP = 10; // for page up and down
 export function ViewMarks() {
   const state = useStore(views.store);
   const mode = shown(state);
-  if (state.blinking) return <span class="view-tag at-middle">Before</span>;
+  if (state.blinking) {
+    return <span class="view-tag at-middle">{state.loaded ? "Before" : "Before: loading…"}</span>;
+  }
   if (mode === "one") return null;
   return (
     <>

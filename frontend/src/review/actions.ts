@@ -12,7 +12,7 @@ export type ActionName =
   | "next" | "previous" | "edit" | "add" | "split" | "merge" | "square" | "save"
   | "previousCorner" | "nextCorner" | "insertCorner" | "deleteCorner" | "cornerAtCross"
   | "nudgeLeft" | "nudgeRight" | "nudgeUp" | "nudgeDown" | "shift" | "markArea" | "notAssessable"
-  | "blink" | "swipe" | "sideBySide" | "goTo" | "table" | "undo" | "redo" | "letGo" | "help";
+  | "blink" | "keepBefore" | "swipe" | "sideBySide" | "goTo" | "table" | "undo" | "redo" | "letGo" | "help";
 
 export const GROUPS = ["Decide", "Go on", "Outlines", "Areas", "Look", "Take back"] as const;
 
@@ -194,6 +194,12 @@ export const ACTIONS: readonly Action[] = [
     there: ({ page, desk }) => page.before_scene !== null && desk.views.blink !== undefined,
     run: ({ desk }) => desk.views.blink?.(true),
     release: ({ desk }) => desk.views.blink?.(false),
+  },
+  {
+    name: "keepBefore", label: "The image before, until pressed again", group: "Look", keys: ["Shift+b"],
+    modes: BOTH,
+    there: ({ page, desk }) => page.before_scene !== null && desk.views.keepBefore !== undefined,
+    run: ({ desk }) => desk.views.keepBefore?.(),
   },
   {
     name: "swipe", label: "Swipe between before and after", group: "Look", keys: ["w"], modes: BOTH,

@@ -1,6 +1,6 @@
 /** What is listed: the queue with what comes next, the table, and the buildings in view. */
 import * as api from "../api/assessments";
-import { queueCount, queuePage } from "../api/queue";
+import { queueCount, queuePage, queuePeople } from "../api/queue";
 import type { Building } from "../api/types";
 import { boundsOf, centreOf } from "../geo/outline";
 import {
@@ -115,6 +115,15 @@ export function createLists(core: Core) {
     }
   };
 
+  /** Who has decided; asked whenever the filters are opened, for it grows. */
+  const refreshPeople = async (): Promise<void> => {
+    try {
+      store.set({ people: await queuePeople(page.id) });
+    } catch (error) {
+      fail(error);
+    }
+  };
+
   const refreshQueue = async (): Promise<void> => {
     if (store.now.progress?.state !== "done") return;
     const filled = refill(true);
@@ -124,8 +133,9 @@ export function createLists(core: Core) {
   };
 
   const filterQueue = (change: Partial<Filters>): void => {
-    const { filters } = store.now.queue;
-    setQueue({ filters: { ...filters, ...change } });
+    const filters = { ...store.now.queue.filters, ...change };
+    if (filters.area !== store.now.queue.filters.area) sight()?.showFilter(filters.area);
+    setQueue({ filters });
     void refreshQueue();
   };
 
@@ -249,6 +259,7 @@ export function createLists(core: Core) {
     refreshList,
     listMore,
     refreshQueue,
+    refreshPeople,
     filterQueue,
     clearFilters: (): void => filterQueue(NO_FILTERS),
     orderQueue(order: Order): void {

@@ -2,7 +2,8 @@ import { expect, it } from "vitest";
 
 import type { Building, CountRow } from "../api/types";
 import {
-  appended, EMPTY_QUEUE, fits, leftOf, mustMove, NO_FILTERS, upcoming, updated, wentTo, type Queue,
+  appended, EMPTY_QUEUE, fits, leftOf, mustMove, NO_FILTERS, upcoming, updated, wentTo,
+  whoDecided, type Queue,
 } from "./queue";
 import { moved } from "./tally";
 
@@ -104,4 +105,10 @@ it("the map moves when the building is out of sight, or too small to judge", () 
   expect(mustMove([0.4, 0.4, 0.5, 0.5], view)).toBe(false);
   expect(mustMove([0.95, 0.4, 1.05, 0.5], view)).toBe(true);
   expect(mustMove([0.4, 0.4, 0.401, 0.401], view)).toBe(true);
+});
+
+it("offers everybody who decided, oneself first, each once", () => {
+  const items = [a("x", { updated_by: "cleo" }), a("y")];
+  const queue = { items, filters: { ...NO_FILTERS, who: "zoe" } };
+  expect(whoDecided(["mia", "ben", "cleo"], queue, "mia")).toEqual(["mia", "ben", "cleo", "zoe"]);
 });

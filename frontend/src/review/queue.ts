@@ -125,6 +125,17 @@ export function leftOf(rows: readonly CountRow[], filters: Filters, minScore: nu
   return { left, total };
 }
 
+/** Who can be chosen as having decided: oneself first, whoever is chosen always. */
+export function whoDecided(
+  people: readonly string[],
+  { items, filters }: Pick<Queue, "items" | "filters">,
+  me: string,
+): readonly string[] {
+  const seen = items.map(({ updated_by }) => updated_by ?? "");
+  const others = [...people, ...seen, filters.who].filter((name) => name !== "");
+  return [...new Set([me, ...others.sort((a, b) => a.localeCompare(b))])];
+}
+
 const FEWEST_SHARE = 1 / 80; // of the view's width: 18 pixels of 1,440, too few to judge by
 
 /** Whether the map must move to show a building well enough to judge it. */

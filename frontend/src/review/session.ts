@@ -52,6 +52,7 @@ export function createSession(page: AssessmentPage) {
     listed: null,
     listGoesOn: null,
     queue: EMPTY_QUEUE,
+    people: [],
     drawingFilter: false,
     table: null,
     message: null,
@@ -242,12 +243,13 @@ export function createSession(page: AssessmentPage) {
     desk: createDesk(page.user),
     /** Give the session its map; until then all but drawing works without one. */
     see(theSight: Sight, thePen: DrawingTool): void {
-      const { view, areas, gaps, picked } = store.now; // some of it from before there was a map
+      const { view, areas, gaps, picked, queue } = store.now; // some of it from before there was a map
       sight = theSight;
       pen = thePen;
       sight.look(view);
       sight.showAreas(areas);
       if (gaps) sight.showGaps(gaps);
+      if (queue.filters.area) sight.showFilter(queue.filters.area);
       if (picked) {
         sight.select(picked.uid);
         sight.goTo(boundsOf(picked.outline), false);

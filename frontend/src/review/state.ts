@@ -39,6 +39,8 @@ export interface Sight {
   reload(): void;
   showAreas(areas: readonly ReviewedArea[]): void;
   showGaps(gaps: Gaps): void;
+  /** The outline inside which the queue looks; null: everywhere. */
+  showFilter(area: Polygon | null): void;
   showPeers(peers: readonly Peer[]): void;
   /** Bring it into view; `close` enough to draw on. */
   goTo(bounds: Bounds, close: boolean): void;
@@ -150,6 +152,8 @@ export interface ReviewState {
   /** Where the list goes on; null when it is whole. */
   listGoesOn: string | null;
   queue: Queue;
+  /** User names of those who decided here, as far as it was asked. */
+  people: readonly string[];
   /** The outline inside which the queue looks is being drawn. */
   drawingFilter: boolean;
   /** Open beside the map; null while it is closed. */

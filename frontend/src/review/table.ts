@@ -13,3 +13,7 @@ export interface Table {
 
 export const withNewest = (table: Table | null, building: Building): Table | null =>
   table && { ...table, rows: replaced(table.rows, building) };
+
+/** Whether a question about this building is asked below its row, and not beside the map. */
+export const asksIn = (table: Table | null, uid: string): boolean =>
+  table?.rows.some((row) => row.uid === uid) ?? false;

@@ -75,6 +75,42 @@ it("blinks for as long as it is held", () => {
   expect(views.store.now.blinking).toBe(false);
 });
 
+it("keeps the image before for those who cannot hold a key, until it is let go", () => {
+  const { views, said } = page();
+  const both = () => [views.store.now.kept, views.store.now.blinking];
+  views.keepBefore();
+  expect(both()).toEqual([true, true]);
+  views.blink(true);
+  views.blink(false);
+  expect(both()).toEqual([true, true]);
+  views.keepBefore();
+  expect(both()).toEqual([false, false]);
+  views.keepBefore();
+  views.letGo();
+  expect(both()).toEqual([false, false]);
+  views.keepBefore();
+  views.one();
+  expect(both()).toEqual([false, false]);
+  expect(said[0]).toContain("until you ask again");
+});
+
+it("wants the image before only once it may be blinked to", () => {
+  const { views } = page();
+  views.sideBySide(); // has a map of its own
+  expect(views.store.now.wanted).toBe(false);
+  views.blink(true);
+  views.blink(false);
+  expect(views.store.now.wanted).toBe(true);
+
+  const near = page();
+  near.views.want();
+  expect(near.views.store.now.wanted).toBe(true);
+  const alone = page({ before: false });
+  alone.views.want();
+  alone.views.keepBefore();
+  expect([alone.views.store.now.wanted, alone.views.store.now.kept]).toEqual([false, false]);
+});
+
 it("keeps the line on the map", () => {
   const { views } = page();
   views.moveSplit(-5);

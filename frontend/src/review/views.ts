@@ -10,7 +10,14 @@ export type Mode = "one" | "swipe" | "side";
 export interface ViewsState {
   /** The person's habit; `shown` is what it comes to now. */
   mode: Mode;
+  /** The image before is shown: held, or kept. */
   blinking: boolean;
+  /** Shown until it is asked for again: for those who cannot hold a key. */
+  kept: boolean;
+  /** Whether the image before will be needed to blink; until then nothing of it is fetched. */
+  wanted: boolean;
+  /** Whether what of it is in view has come. */
+  loaded: boolean;
   /** Whether there is an image from before. */
   before: boolean;
   /** Whether there is a map. */
@@ -26,6 +33,12 @@ export interface Views {
   open(facts: { user: string; before: boolean; say: (text: string) => void }): void;
   /** Show the image before, or no longer. */
   blink(on: boolean): void;
+  /** Show the image before until this is called again. */
+  keepBefore(): void;
+  /** Show the image after again, if the other is kept. */
+  letGo(): void;
+  /** It may be asked for soon: begin to fetch it. */
+  want(): void;
   /** Begin, or end if it is on. */
   swipe(): void;
   sideBySide(): void;
@@ -54,15 +67,21 @@ const SAID: Record<Mode, string> = {
 
 export function createViews(on: () => Shelf | null): Views {
   const store = createStore<ViewsState>({
-    mode: "one", blinking: false, before: false, ready: false, drawing: false, split: 50,
+    mode: "one", blinking: false, kept: false, wanted: false, loaded: false, before: false, ready: false,
+    drawing: false, split: 50,
   });
+  let held = false;
   let key = "";
   let say: (text: string) => void = () => undefined;
 
+  const keep = (kept: boolean): void => {
+    if (kept !== store.now.kept) store.set({ kept, blinking: held || kept, wanted: store.now.wanted || kept });
+  };
   const show = (mode: Mode): void => {
     const why = whyNot(store.now);
     if (why) return say(why);
     store.set({ mode });
+    keep(false);
     write(on(), key, mode);
     say(SAID[mode]);
   };
@@ -77,11 +96,23 @@ export function createViews(on: () => Shelf | null): Views {
       const mode = habit === "swipe" || habit === "side" ? habit : "one";
       store.set({ before: facts.before, mode });
     },
-    blink(blinking) {
-      if (blinking === store.now.blinking) return;
+    blink(is) {
+      if (is === held) return;
       const why = whyNot(store.now);
-      if (why && blinking) return say(why);
-      store.set({ blinking });
+      if (why && is) return say(why);
+      held = is;
+      const { kept, wanted } = store.now;
+      store.set({ blinking: held || kept, wanted: wanted || is });
+    },
+    keepBefore() {
+      const why = whyNot(store.now);
+      if (why) return say(why);
+      keep(!store.now.kept);
+      say(store.now.kept ? "Image before, until you ask again or go to another building." : SAID[store.now.mode]);
+    },
+    letGo: () => keep(false),
+    want: () => {
+      if (!store.now.wanted && !whyNot(store.now)) store.set({ wanted: true });
     },
     swipe: () => toggle("swipe"),
     sideBySide: () => toggle("side"),

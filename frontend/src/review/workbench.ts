@@ -22,6 +22,8 @@ export const REASON_NAMES: Record<Because, string> = {
 export interface Views {
   /** The image before, for as long as it is on. */
   blink(on: boolean): void;
+  /** The image before, until it is asked for again. */
+  keepBefore(): void;
   swipe(): void;
   sideBySide(): void;
   goTo(): void;

@@ -183,6 +183,26 @@ def test_every_filter_leaves_what_it_says(row: Assessment, client: Client) -> No
         assert client.get(path, text(query)).json() == {"count": len(expected)}, query
 
 
+def test_everybody_who_decided_is_named_once_though_others_decided_after_them(
+    row: Assessment, client: Client
+) -> None:
+    east = houses(row)
+    people = [make_user(row.organisation) for _ in range(3)]
+    idle = make_user(row.organisation)
+    path = f"/api/v1/assessments/{row.pk}/queue/people"
+    assert client.get(path).json() == {"people": []}
+    for version, person in enumerate(people):
+        client.force_login(person)
+        decide(client, row, east[0], "accept")
+        decide(client, row, east[version + 1], "reject")
+    people[0].membership.delete()  # has left the organisation
+    elsewhere = make_done_assessment(row.organisation)
+    client.force_login(idle)
+    decide(client, elsewhere, houses(elsewhere)[0], "accept")
+
+    assert client.get(path).json() == {"people": sorted(one.username for one in people)}
+
+
 def test_orders_by_place_decision_and_score(row: Assessment, client: Client) -> None:
     east = houses(row)
     for uid in (east[4], east[2]):
@@ -224,7 +244,7 @@ def test_another_organisations_queue_does_not_exist(row: Assessment) -> None:
     stranger = Client()
     stranger.force_login(make_user(make_organisation()))
 
-    for path in ("queue", "queue/count"):
+    for path in ("queue", "queue/count", "queue/people"):
         assert stranger.get(f"/api/v1/assessments/{row.pk}/{path}").status_code == 404
     assert not Job.objects.filter(kind="order").exists()
 
