@@ -358,7 +358,7 @@ def test_neighbours_may_touch_and_an_overlap_that_was_there_may_stay(
     assert "another building" in caught.value.user_message
 
 
-def ana_draws(row: Assessment, record: Callable[..., Building], where: object) -> Actor:
+def ana_draws(row: Assessment, record: Callable[..., Building], where: dict[str, Any]) -> Actor:
     ana = make_actor(row.organisation)
     drawn = DecisionRequest(id=uuid4(), kind="add", grade=Grade.DESTROYED)
     record(replace(drawn, outline=where), ana)
@@ -372,7 +372,11 @@ def test_a_rejected_building_does_not_come_back_over_one_that_was_drawn_meanwhil
     gone = record(on(houses(row)[0], "reject"))
     ana = ana_draws(row, record, part(5, 35))
     before = [(b.uid, b.version) for b in standing(row)]
-    facts = {"unsure": {"because": "cloud"}, "redraw": {"outline": part(0, 40)}}.get(back, {})
+    said: dict[str, dict[str, Any]] = {
+        "unsure": {"because": "cloud"},
+        "redraw": {"outline": part(0, 40)},
+    }
+    facts = said.get(back, {})
 
     with pytest.raises((ReturnOverlaps, OutlineOverlaps)) as caught:
         record(on(gone, back, **facts))
