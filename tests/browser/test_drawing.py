@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SignIn
-from tests.browser.map_page import await_map, await_saved, drag, pick, screen_position
+from tests.browser.map_page import await_map, await_saved, click_on, drag, pick, screen_position
 from tests.unosat.makers import (
     NORTH,
     STEP,
@@ -142,7 +142,14 @@ def _split(row: Assessment, page: Page, second: Building, photograph: Any) -> No
     click_corners(page, [place(120, 14), place(120, 66)], close=False)
     page.wait_for_selector(".drawing :text('becomes 2 buildings')")
     photograph(page, "drawing-split")
-    save(page)
+    page.context.set_offline(True)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-waiting='1']")
+    click_on(page, place(110, 40))  # its pieces stand there, before the server knows of them
+    page.wait_for_selector("text=It can be picked once it is saved.")
+    photograph(page, "drawing-split-offline")
+    page.context.set_offline(False)
+    await_saved(page)
     page.wait_for_selector("[data-building][data-review=added]")
     second.refresh_from_db()
     pieces = Building.objects.filter(decisions__kind="split", source="analyst")

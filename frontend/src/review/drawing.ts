@@ -9,7 +9,7 @@ import type { AreaBecause, Draft } from "../api/types";
 import type { Grade } from "../geo/grades";
 import { checkBuilding } from "../geo/guard";
 import { MOST_GAP_M, gapM, merged } from "../geo/merge";
-import { areaM2, boundsOf, checkOutline, type Bounds } from "../geo/outline";
+import { boundsOf, checkOutline, type Bounds } from "../geo/outline";
 import { centroidOf, contains, moved, type Point } from "../geo/plane";
 import { split } from "../geo/split";
 import { squared } from "../geo/square";
@@ -245,24 +245,12 @@ export function createDrawing(
     const [first, ...rest] = parts;
     if (is === "redraw" && building && outline) send(building, "redraw", { outline });
     else if (is === "split" && building) send(building, "split", { outlines: pieces });
-    else if (is === "add" && outline && grade) addBuilding(outline, grade);
+    else if (is === "add" && outline && grade) post(draftOf("add", { grade, outline }));
     else if (is === "shift" && outline) post(draftOf("shift", { area: outline, shift_m }));
     else if (is === "merge" && first && outline && store.now.picked) {
       const others = rest.map(({ uid, version }) => ({ building: uid, on_version: version }));
       send(store.now.picked, "merge", { outline, others, ...(grade ? { grade } : {}) });
     }
-  };
-
-  const addBuilding = (outline: Polygon, grade: Grade): void => {
-    const draft = draftOf("add", { grade, outline });
-    sight()?.put({
-      uid: draft.id, grade, outline, review: "added", source: "analyst", version: 1,
-      score: null, grade_score: null, probabilities: null, model_grade: null, clipped: false,
-      unclassified_because: null, unsure_because: null, flagged: false,
-      area_m2: areaM2(outline), updated_by: page.user, updated_at: new Date().toISOString(),
-      history: [],
-    });
-    post(draft);
   };
 
   const draftOf = (kind: "add" | "shift", more: Partial<Draft>): Draft => ({

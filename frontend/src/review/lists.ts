@@ -21,14 +21,17 @@ export function createLists(core: Core) {
   const { page, store, sight, pen, say, fail, pick, learn } = core;
   let round = 0; // of the queue: an answer to an earlier question is not wanted any more
   let filling: Promise<void> | null = null;
+  let behind = false; // the map has moved, and the list could not follow
 
   const refreshList = async (): Promise<void> => {
     const bounds = sight()?.bounds() ?? page.bounds; // without a map, the whole image
     if (!bounds || store.now.progress?.state !== "done") return;
     try {
       const { rows, next } = await api.listBuildings(page.id, bounds);
+      behind = false;
       store.set({ listed: rows, listGoesOn: next });
     } catch (error) {
+      behind = true;
       fail(error);
     }
   };
@@ -247,6 +250,11 @@ export function createLists(core: Core) {
     if (row) return goTo(row.uid, row);
     say(step > 0 ? "The last row of this page." : "The first row of this page.");
   };
+
+  store.watch((now, before) => {
+    const back = (now.connected && !before.connected) || (before.trouble && !now.trouble);
+    if (back && behind) void refreshList();
+  });
 
   let rests: ReturnType<typeof setTimeout> | undefined;
   store.watch((now, before) => {

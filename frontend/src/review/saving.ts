@@ -7,6 +7,7 @@ import { inBrowser, onWaking } from "./log/browser";
 import { createKeeper } from "./log/keeper";
 import type { Act, Clash, End, Entry } from "./log/ledger";
 import type { Answer } from "./log/sender";
+import { standIns } from "./standIns";
 import type { Core } from "./state";
 
 /** What saving needs of the session besides what every part gets. */
@@ -24,8 +25,8 @@ const CANNOT_KEEP =
 
 export function createSaving(parts: Parts) {
   const { page, store, say, show, pick, sight, known } = parts;
-  /** Buildings on the map that only we have added: shown below the id of their decision. */
-  const temporary = new Set<string>();
+  /** On the map in the place of what waits. */
+  let standing = new Map<string, Building>();
   const postponed = new Set<string>();
 
   const { tryNow, ...places } = inBrowser(page.user_id, "review");
@@ -46,10 +47,7 @@ export function createSaving(parts: Parts) {
     onBroken: (lost) => {
       store.set({ cannotKeep: CANNOT_KEEP });
       say(lost.length ? `Your last decision was not made. ${CANNOT_KEEP}` : CANNOT_KEEP, true);
-      for (const { draft } of lost) {
-        if (draft.building === null) forgetTemporary(draft.id);
-        else void parts.comeBack(draft.building);
-      }
+      for (const { draft } of lost) if (draft.building !== null) void parts.comeBack(draft.building);
     },
     onElsewhere: (waitingElsewhere) => {
       if (waitingElsewhere !== store.now.waitingElsewhere) store.set({ waitingElsewhere });
@@ -73,7 +71,7 @@ export function createSaving(parts: Parts) {
       conflict: same ? store.now.conflict : (open[0] ?? null),
       unsettled: clashes.filter(({ mine }) => mine.length > 0).length,
     });
-    for (const id of [...temporary]) if (ledger.outcome(id)) forgetTemporary(id);
+    standIn(waiting);
     if (empty) leaveTheirs(empty);
   };
 
@@ -89,29 +87,17 @@ export function createSaving(parts: Parts) {
     for (const entry of entries) {
       if (ledger.outcome(entry.draft.id)) continue;
       const { draft, base, act } = entry;
-      if (draft.kind === "add") showTemporary(draft);
       if (!base || (known(base.uid)?.version ?? -1) > draft.on_version) continue;
       const before = act.is === "undo" ? (ledger.entry(act.of)?.base ?? null) : null;
       show(foretell(base, draft, before));
     }
   };
 
-  const showTemporary = (draft: Draft): void => {
-    const { outline, grade } = draft;
-    if (!outline || !grade) return;
-    const building: Building = {
-      uid: draft.id, grade, outline, review: "added", source: "analyst", version: 1,
-      score: null, grade_score: null, probabilities: null, model_grade: null, clipped: false,
-      unclassified_because: null, unsure_because: null, flagged: false, area_m2: 0, updated_by: page.user,
-      updated_at: new Date().toISOString(), history: [],
-    };
-    temporary.add(draft.id);
-    sight()?.put(building);
-  };
-
-  const forgetTemporary = (id: string): void => {
-    temporary.delete(id);
-    sight()?.drop(id);
+  const standIn = (waiting: readonly Entry[]): void => {
+    const wanted = standIns(waiting, page.user);
+    for (const uid of standing.keys()) if (!wanted.has(uid)) sight()?.drop(uid);
+    for (const [uid, building] of wanted) if (!standing.has(uid)) sight()?.put(building);
+    standing = wanted;
   };
 
   const hearAnswer = ({ draft, act }: Entry, answer: Exclude<Answer, { is: "away" }>): void => {
@@ -165,10 +151,7 @@ export function createSaving(parts: Parts) {
     if (keep(draft, now)) show(foretell(now, draft));
   };
 
-  const post = (draft: Draft): void => {
-    if (keep(draft, null)) temporary.add(draft.id);
-    else sight()?.drop(draft.id);
-  };
+  const post = (draft: Draft): void => void keep(draft, null);
 
   /** Show the building, and the ground it stands on. */
   const goTo = (uid: string): void => {
@@ -214,7 +197,6 @@ export function createSaving(parts: Parts) {
     const before = act.base ?? added;
     if (before && version >= 0) show(foretell(now ?? before, draft, before));
     if (uid) goTo(uid);
-    else sight()?.drop(act.draft.id);
     say(`Taken back: ${KIND_NAMES[act.draft.kind]}.`);
   };
 
@@ -333,7 +315,10 @@ export function createSaving(parts: Parts) {
     /** A map has come: show on it what is not saved. */
     showWaiting(): void {
       foreshow(ledger.waiting());
+      for (const building of standing.values()) sight()?.put(building);
     },
+    /** Whether it only stands in for what the server does not know yet. */
+    standsIn: (uid: string): boolean => standing.has(uid),
   };
 }
 

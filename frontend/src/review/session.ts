@@ -124,6 +124,7 @@ export function createSession(page: AssessmentPage) {
   /** What is known shows at once, and its history is asked for behind. */
   const pick = async (uid: string | null): Promise<void> => {
     if (store.now.drawing) return uid === null ? undefined : drawing.join(uid);
+    if (uid !== null && saving.standsIn(uid)) return say("It can be picked once it is saved.");
     wanted = uid;
     sight?.select(uid);
     if (uid === null) return store.set({ picked: null, opening: false });

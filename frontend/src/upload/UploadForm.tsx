@@ -23,6 +23,8 @@ export function UploadForm({ event, date }: { event: string; date: string }) {
   const [left, setLeft] = useState<PreviousUpload[]>([]);
   const sending = useRef<Sending | null>(null);
   const form = useRef<HTMLFormElement>(null);
+  const shown = useRef(stage);
+  shown.current = stage; // now: the line may be back before the effects of this drawing have run
 
   useEffect(() => {
     void unfinished().then((all) => setLeft(all.filter(({ metadata }) => metadata["event"] === event)));
@@ -30,7 +32,8 @@ export function UploadForm({ event, date }: { event: string; date: string }) {
 
   useEffect(() => {
     const online = (): void => {
-      if (stage.is === "sending" && stage.trouble) resume();
+      const { current } = shown;
+      if (current.is === "sending" && current.trouble) resume();
     };
     addEventListener("online", online);
     return () => removeEventListener("online", online);
