@@ -47,7 +47,7 @@ BEGIN_WALK = """() => {
       const within = document.querySelector("dialog[open]") ?? document;
       const all = "a[href], button, input, select, textarea, summary, [tabindex='0']";
       return [...within.querySelectorAll(all)]
-        .filter(at => !at.disabled && at.type !== "hidden")
+        .filter(at => !at.disabled && at.type !== "hidden" && !at.closest("[inert]"))
         .filter(at => at.checkVisibility({visibilityProperty: true}))
         .map(named).filter(name => !been.has(name));
     },

@@ -51,6 +51,7 @@ render(
   <>
     <ViewButtons />
     <Imagery
+      session={session}
       images={[
         { name: "After", scene, looks: looks.after },
         ...(before_scene && looks.before ? [{ name: "Before", scene: before_scene, looks: looks.before }] : []),

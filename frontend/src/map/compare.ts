@@ -66,7 +66,7 @@ async function openTwin(
   const map = await bareMap(container, {
     center: main.getCenter(),
     zoom: main.getZoom(),
-    locale: { "Map.Title": "Map of the image before" }, // told from the other by name
+    locale: { "Map.Title": "The image before, to be moved with the keys" }, // told from the other by name
   });
   reportTo(container, map);
   const unfollow = followLook(addImagery(map, "before", before.bounds, addressOf(before.scene, before.looks.store.now)), before);

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { sceneFacts, type SceneFacts } from "../api/imagery";
 import { Refused } from "../api/client";
 import { falseColour, isPlain, type Look, type Looks } from "../review/looks";
+import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 
 interface Image {
@@ -12,8 +13,10 @@ interface Image {
   readonly looks: Looks;
 }
 
-export function Imagery({ images }: { images: readonly Image[] }) {
-  const [open, setOpen] = useState(false);
+export function Imagery({ session, images }: { session: Session; images: readonly Image[] }) {
+  const [wanted, setOpen] = useState(false);
+  const { table } = useStore(session.store);
+  const open = wanted && !table; // it would lie over the table, and change nothing that is seen
   const [place, setPlace] = useState(0);
   const button = useRef<HTMLButtonElement>(null);
   const image = images[place];

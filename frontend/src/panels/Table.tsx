@@ -28,8 +28,13 @@ function Open({ table, session }: { table: Table; session: Session }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     const from = document.activeElement;
+    const covered = [...document.querySelectorAll<HTMLElement>(".stage > :not(#table, #notices, [inert])")];
+    for (const one of covered) one.inert = true; // nobody is to come by Tab to what cannot be seen
     heading.current?.focus();
-    return () => from instanceof HTMLElement && from.focus();
+    return () => {
+      for (const one of covered) one.inert = false;
+      if (from instanceof HTMLElement) from.focus();
+    };
   }, []);
   const first = (table.cursors.length - 1) * TABLE_ROWS + 1;
   const last = first + table.rows.length - 1;
