@@ -58,12 +58,20 @@ CONTENT_SECURITY_POLICY = (
 )
 
 # --- storage
+_database: dict[str, Any] = env.db("UNOSAT_DATABASE_URL")
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.db("UNOSAT_DATABASE_URL")
+    "default": _database
     | {
         "ENGINE": "unosat.ops.database",  # PostGIS; a restarted server costs no request
         "CONN_MAX_AGE": 0,  # the pool keeps connections; requests must not
+        # What the address asks for itself, as "?sslmode=verify-full", stays.
         "OPTIONS": {
+            # A query of tens of milliseconds is not worth 20 of compiling, which PostgreSQL does
+            # whenever it takes one for expensive, as it takes whatever calls PostGIS.
+            "options": "-c jit=off",
+        }
+        | _database.get("OPTIONS", {})
+        | {
             "pool": {
                 "min_size": 1,
                 "max_size": env.int("UNOSAT_DATABASE_POOL", default=10),
