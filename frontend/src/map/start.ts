@@ -112,6 +112,17 @@ export function sayBusy(container: HTMLElement): void {
   container.dataset["mapIdle"] = "false";
 }
 
+const untold = (container: HTMLElement): number => Number(container.dataset["mapUntold"] ?? 0);
+
+/** The same; what it draws before the returned function is called does not count as all. */
+export function sayUntold(container: HTMLElement): () => void {
+  sayBusy(container);
+  container.dataset["mapUntold"] = String(untold(container) + 1);
+  return () => {
+    container.dataset["mapUntold"] = String(untold(container) - 1);
+  };
+}
+
 /** Says in attributes what is on the screen, for tests and for anyone who scripts the page. */
 export function reportTo(container: HTMLElement, map: MapLibreMap): void {
   const view = (): void => {
@@ -120,7 +131,7 @@ export function reportTo(container: HTMLElement, map: MapLibreMap): void {
   };
   map.on("idle", () => {
     view();
-    container.dataset["mapIdle"] = "true";
+    if (untold(container) === 0) container.dataset["mapIdle"] = "true";
   });
   for (const busy of ["movestart", "dataloading"] as const) {
     map.on(busy, () => sayBusy(container));

@@ -17,7 +17,7 @@ import { addGapLayer } from "./gapLayer";
 import { addImagery } from "./imagery";
 import { addPeerLayer } from "./peerLayer";
 import { createPen } from "./pen";
-import { corners, openMap, sayBusy } from "./start";
+import { corners, openMap, sayUntold } from "./start";
 import { addTeamLayer } from "./teamLayer";
 
 const NEAR_ZOOM = 18.5; // a building of 10 m is some 60 pixels wide
@@ -77,9 +77,10 @@ export async function openWorkbench(session: Session, looks: AllLooks): Promise<
 /** How the map waits for the panels; it says meanwhile that it is busy, and when it is no more. */
 function afterFrame(map: MapLibreMap, host: HTMLElement) {
   return (flush: () => void): void => {
-    sayBusy(host);
+    const told = sayUntold(host);
     nextFrame(() => {
       flush();
+      told();
       map.triggerRepaint();
     });
   };

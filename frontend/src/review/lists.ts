@@ -21,16 +21,20 @@ export function createLists(core: Core) {
   const { page, store, sight, pen, say, fail, pick, learn } = core;
   let round = 0; // of the queue: an answer to an earlier question is not wanted any more
   let filling: Promise<void> | null = null;
+  let looked = 0; // into the view: an answer about where the map was before is not wanted any more
   let behind = false; // the map has moved, and the list could not follow
 
   const refreshList = async (): Promise<void> => {
     const bounds = sight()?.bounds() ?? page.bounds; // without a map, the whole image
     if (!bounds || store.now.progress?.state !== "done") return;
+    const mine = ++looked;
     try {
       const { rows, next } = await api.listBuildings(page.id, bounds);
+      if (mine !== looked) return;
       behind = false;
       store.set({ listed: rows, listGoesOn: next });
     } catch (error) {
+      if (mine !== looked) return;
       behind = true;
       fail(error);
     }
