@@ -11,6 +11,7 @@ of 5 Mbit/s, before the map's code has arrived; 500 buildings without an error a
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import time
@@ -84,6 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--pause", type=int, default=500, help="ms before each key; people take 3 s"
     )
     args = parser.parse_args(arguments)
+    if args.reviewed <= WARM:
+        parser.error(f"growth is told from building {WARM} on: review more than that")
 
     import django
 
@@ -173,25 +176,28 @@ def _review(page: Any, address: str, reviewed: int, pause: int) -> None:  # noqa
     page.add_init_script(WATCH)
     page.goto(address)
     page.wait_for_selector("#map[data-map-idle=true]", timeout=120_000)
-    devtools = page.context.new_cdp_session(page)
-    devtools.send("Performance.enable")
     chance = random.Random(2)  # noqa: S311
     page.keyboard.press("n")
     page.wait_for_selector("[data-building]")
-    memory: list[tuple[float, float, float]] = []
+    everybody = _Heaps(page)
+    processes, held = [], []
     began = time.perf_counter()
     for number in range(reviewed):
         uid = page.get_attribute("[data-building]", "data-building")
         page.keyboard.press(chance.choice(KEYS))
         page.wait_for_selector(f"[data-building]:not([data-building='{uid}'])[aria-busy=false]")
         page.wait_for_timeout(pause)
-        if number % WARM == 0 or number == reviewed - 1:
-            memory.append(_memory(devtools, page))
+        if number % WARM == 0:
+            processes.append(_renderer_mb(page))
+        if number in {WARM, reviewed - 1}:
+            held.append(everybody.held_mb())
     spent = time.perf_counter() - began
-    heaps, processes, held = zip(*memory, strict=True)
-    print(f"every {WARM} buildings, MB of JavaScript: {_rounded(heaps)}")
     print(f"every {WARM} buildings, MB of the page's process: {_rounded(processes)}")
-    print(f"of which held after being told to give back: {_rounded(held)}")
+    for number, (page_mb, workers_mb, process_mb) in zip((WARM, reviewed), held, strict=True):
+        print(
+            f"after {number} buildings, garbage collected, MB in use by the page {page_mb:.1f}, "
+            f"by its workers {workers_mb:.1f}; its process {process_mb:.0f}"
+        )
     page.wait_for_selector("[data-waiting]", state="detached", timeout=300_000)
     waits: list[tuple[float, float]] = page.evaluate("() => window.waits")
     changed, painted = [one for one, _ in waits], [one for _, one in waits]
@@ -206,18 +212,60 @@ def _rounded(amounts: Sequence[float]) -> str:
     return " ".join(f"{amount:.0f}" for amount in amounts)
 
 
-def _memory(devtools: Any, page: Any) -> tuple[float, float, float]:  # noqa: ANN401
-    """In MB: JavaScript's heap after a collection, and the page's process.
+class _Heaps:
+    """What the page and its workers use: JavaScript, the browser's objects for it, and buffers.
 
-    The process as it is, and after it was told that memory is short.
+    A process keeps what was collected for what comes next, so its size says little of a leak.
     """
-    devtools.send("HeapProfiler.collectGarbage")
-    metrics = devtools.send("Performance.getMetrics")["metrics"]
-    heap = next(one["value"] for one in metrics if one["name"] == "JSHeapUsedSize")
-    as_it_is = _renderer_mb(page)
-    devtools.send("Memory.simulatePressureNotification", {"level": "critical"})
-    page.wait_for_timeout(1000)
-    return heap / 1e6, as_it_is, _renderer_mb(page)
+
+    def __init__(self, page: Any) -> None:  # noqa: ANN401
+        self._page = page
+        self._devtools = page.context.new_cdp_session(page)
+        self._workers: set[str] = set()
+        self._answers: list[dict[str, Any]] = []
+        self._devtools.on(
+            "Target.attachedToTarget", lambda event: self._workers.add(event["sessionId"])
+        )
+        self._devtools.on(
+            "Target.detachedFromTarget", lambda event: self._workers.discard(event["sessionId"])
+        )
+        self._devtools.on(
+            "Target.receivedMessageFromTarget",
+            lambda event: self._answers.append(json.loads(event["message"])),
+        )
+        self._devtools.send(
+            "Target.setAutoAttach",
+            {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False},
+        )
+
+    def held_mb(self) -> tuple[float, float, float]:
+        """Of the page, of its workers, and its process after it was told that memory is short."""
+        self._devtools.send("HeapProfiler.collectGarbage")
+        self._ask_workers("HeapProfiler.collectGarbage")
+        page = _in_use_mb(self._devtools.send("Runtime.getHeapUsage"))
+        workers = sum(map(_in_use_mb, self._ask_workers("Runtime.getHeapUsage")))
+        self._devtools.send("Memory.simulatePressureNotification", {"level": "critical"})
+        self._page.wait_for_timeout(1000)
+        return page, workers, _renderer_mb(self._page)
+
+    def _ask_workers(self, method: str) -> list[dict[str, float]]:
+        self._answers.clear()
+        for session in self._workers:
+            message = json.dumps({"id": 1, "method": method})
+            self._devtools.send(
+                "Target.sendMessageToTarget", {"sessionId": session, "message": message}
+            )
+        for _ in range(100):
+            told = [one["result"] for one in self._answers if one.get("id") == 1]
+            if len(told) == len(self._workers):
+                return told
+            self._page.wait_for_timeout(100)
+        raise RuntimeError(f"{len(self._workers)} workers, of which {len(told)} answered {method}")
+
+
+def _in_use_mb(usage: dict[str, float]) -> float:
+    kinds = ("usedSize", "embedderHeapUsedSize", "backingStorageSize")
+    return sum(usage[kind] for kind in kinds) / 1e6
 
 
 def _renderer_mb(page: Any) -> float:  # noqa: ANN401
