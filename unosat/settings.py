@@ -7,6 +7,7 @@ from typing import Any
 
 import environ
 
+from unosat.ops import addresses
 from unosat.ops.bucket import Bucket
 
 env = environ.Env()
@@ -22,13 +23,6 @@ def _library(package: str, pattern: str) -> str:
     if not found:
         raise RuntimeError(f"{package} came without {pattern}")
     return str(found[0])
-
-
-def _celery_url(redis_url: str) -> str:
-    """Celery's name for the same Redis: it refuses ``unix://``, redis-py refuses its form."""
-    if redis_url.startswith("unix://"):
-        return redis_url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
-    return redis_url
 
 
 # GDAL in this process never follows a name to the network or to side files (see scenes/sandbox.py
@@ -109,7 +103,8 @@ CACHES = {
 }
 
 # --- background work: the database owns the state of every job, the queue only wakes workers
-CELERY_BROKER_URL = _celery_url(UNOSAT_REDIS_URL)
+CELERY_BROKER_URL = addresses.for_celery(UNOSAT_REDIS_URL)
+CELERY_BROKER_USE_SSL = addresses.tls_for_celery(UNOSAT_REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # longer than any shard; leases notice a dead worker far sooner

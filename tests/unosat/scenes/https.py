@@ -142,7 +142,7 @@ def fetcher_of_worker() -> Fetcher:
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Server]:
     """An HTTPS server for ``HOST`` and ``OTHER`` on this machine, with a certificate authority."""
-    _make_certificates(folder, HOST, OTHER)
+    make_certificates(folder, HOST, OTHER)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder / "server.pem", folder / "server.key")
     known = Server(0, folder)
@@ -232,7 +232,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _make_certificates(folder: Path, *names: str) -> None:
+def make_certificates(folder: Path, *names: str) -> None:
     """``ca.pem``, and a certificate of it for these names with its key."""
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
