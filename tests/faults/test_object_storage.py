@@ -241,6 +241,7 @@ def hanging(server: S3Server) -> Iterator[None]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits twenty seconds for an answer, as many times as the product does."""
     monkeypatch.setattr("unosat.ops.bucket.READ_SECONDS", 1)
+    monkeypatch.setattr("unosat.ops.bucket.QUICK_SECONDS", 1)
     monkeypatch.setattr("unosat.ops.s3.ASK_SECONDS", 1)
 
 

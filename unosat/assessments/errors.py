@@ -91,10 +91,14 @@ class NothingToRetry(RefusedError):
 
 
 class DamagedResult(RefusedError):
-    """What a shard stored is not what it wrote."""
+    """What a shard stored is not what it wrote, or cannot be read."""
 
     code = "damaged_result"
-    user_message = "Part of the result is damaged. Analyse the image again."
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"result of shard {index}")
+        # people count shards from 1
+        self.user_message = f"What shard {index + 1} found was damaged after it had been stored."
 
 
 class BadOutlines(RefusedError):

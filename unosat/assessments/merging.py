@@ -3,11 +3,12 @@
 import hashlib
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InternalError, transaction
 from django.utils import timezone
 
 from detection import footprints, outputs, pipeline
@@ -37,6 +38,7 @@ def merge_shards(assessment_id: UUID, lease: Lease) -> None:
 
     The rows are written first and the state is compared last, so that a cancel never waits for
     the writing. Two merges at once meet at a unique constraint, and one is rolled back.
+    Shards whose results turn out to be damaged fail instead, so that they can be done anew.
     """
     row = Assessment.objects.filter(pk=assessment_id, state=State.MERGING).first()
     if row is None:
@@ -46,6 +48,11 @@ def merge_shards(assessment_id: UUID, lease: Lease) -> None:
             _store(row, lease)
     except _OvertakenError:
         log.info("merge was not wanted any more", extra={"assessment": str(row.pk)})
+    except DamagedResult:
+        damaged = _damaged(row.pk)
+        if not damaged:
+            raise  # it could be read after all: joining the parts again will do
+        services.fail_damaged(lease, row.pk, damaged)
     except IntegrityError:
         if lease.row.exists():
             raise
@@ -102,15 +109,43 @@ class _Results:
         self.counts: list[TileCounts] = []
 
     def __iter__(self) -> Iterator[ShardResult]:
-        rows = Shard.objects.filter(assessment_id=self._assessment_id).order_by("index")
         self.counts = []
-        for shard in rows.only("result", "result_sha256", "index").iterator(chunk_size=1):
-            stored = bytes(shard.result or b"")
-            if hashlib.sha256(stored).hexdigest() != shard.result_sha256:
-                raise DamagedResult(f"shard {shard.pk}")
-            result = ShardResult.from_bytes(stored)
+        for index in _indexes(self._assessment_id):
+            result = _result(self._assessment_id, index)
             self.counts.append(result.counts)
             yield result
+
+
+def _indexes(assessment_id: UUID) -> list[int]:
+    rows = Shard.objects.filter(assessment_id=assessment_id).order_by("index")
+    return list(rows.values_list("index", flat=True))
+
+
+def _result(assessment_id: UUID, index: int) -> ShardResult:
+    """What one shard found.
+
+    Raises:
+        DamagedResult: it is not what was stored, or neither the database nor we can read it.
+    """
+    rows = Shard.objects.filter(assessment_id=assessment_id, index=index)
+    try:
+        result, sha256 = rows.values_list("result", "result_sha256").get()
+        stored = bytes(result or b"")
+        if hashlib.sha256(stored).hexdigest() != sha256:
+            raise DamagedResult(index)
+        return ShardResult.from_bytes(stored)
+    except (InternalError, ValueError, KeyError, TypeError) as error:
+        raise DamagedResult(index) from error
+
+
+def _damaged(assessment_id: UUID) -> list[int]:
+    """Which shards' results cannot be used: all of them, not only the first that a merge meets."""
+    damaged = set(_indexes(assessment_id))
+    for index in sorted(damaged):
+        with suppress(DamagedResult):
+            _result(assessment_id, index)
+            damaged.remove(index)
+    return sorted(damaged)
 
 
 def _store_chunk(row: Assessment, chunk: list[footprints.Footprint]) -> None:

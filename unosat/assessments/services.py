@@ -24,6 +24,7 @@ from unosat.assessments.errors import (
     BeforeNotReady,
     BeforeOfAnotherEvent,
     BeforeWrongPhase,
+    DamagedResult,
     KeyUsedDifferently,
     NoActiveModel,
     NoActivePairModel,
@@ -255,6 +256,36 @@ def fail_shard(
             _go_on(parent)
 
 
+def fail_damaged(lease: Lease, assessment_id: UUID, indexes: list[int]) -> None:
+    """Fail shards whose stored results a merge could not use, and the merge and assessment too.
+
+    Each can then be retried like any shard that failed. Nothing if the lease was lost.
+
+    Args:
+        lease: of the merge job.
+        assessment_id: whose shards they are.
+        indexes: of the shards, at least one.
+    """
+    with transaction.atomic():
+        parent = _locked(assessment_id)
+        if not lease.row.select_for_update().first():
+            return
+        shards = Shard.objects.filter(assessment=parent)
+        for shard in shards.filter(index__in=indexes).only("index", "log"):
+            error = DamagedResult(shard.index)
+            shards.filter(pk=shard.pk).update(
+                state=Shard.State.FAILED,
+                failure_code=error.code,
+                failure_message=error.user_message,
+                log=shardlog.noted(shard.log, "what it had stored was found damaged"),
+                tiles_done=0,
+                found=0,
+            )
+        first = DamagedResult(min(indexes))
+        message = _parts_failed(len(indexes), shards.count(), first.user_message)
+        jobs.fail(lease, first.code, message, why=f"results of shards {indexes}")
+
+
 def give_back(lease: Lease, shard: Shard, log: str, *, because: str = "") -> None:
     """Let a shard wait for another worker; nothing if the lease was lost.
 
@@ -403,7 +434,8 @@ def _go_on(parent: Assessment) -> None:
             message = _parts_failed(failed.count(), shards.count(), first.failure_message)
             fail_assessment(parent.pk, first.failure_code, message)
         elif _move(parent.pk, State.RUNNING, State.MERGING):
-            jobs.enqueue("merge", parent.pk, parent.organisation_id)
+            # again: a merge that met damaged results has failed before
+            jobs.enqueue_again("merge", parent.pk, parent.organisation_id)
     announce(parent.pk)
 
 

@@ -12,6 +12,7 @@ FORM = (
 )
 ADDRESSING = ("path", "virtual")
 CONNECT_SECONDS, READ_SECONDS = 5, 20  # of silence, before a try is given up
+QUICK_SECONDS = 5  # the same for what is small: all its tries come to some 15 s, not to a minute
 ATTEMPTS = 2  # in all: whoever can wait begins anew by himself, and others must not wait for long
 MEMORY_BYTES = 2 * 1024**2  # of a download; what is larger goes through a file
 
@@ -76,8 +77,13 @@ class Bucket:
         """The key as the server knows it."""
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    def as_storage(self) -> dict[str, Any]:
-        """The same for Django's STORAGES, by django-storages."""
+    def as_storage(self, *, quick: bool = False) -> dict[str, Any]:
+        """The same for Django's STORAGES, by django-storages.
+
+        Args:
+            quick: for what is small. What is large needs patience: the end of a part may still be
+                on its way over a slow line, and a server takes its time to put the parts together.
+        """
         from botocore.config import Config
 
         return {
@@ -92,22 +98,27 @@ class Bucket:
                 "max_memory_size": MEMORY_BYTES,
                 "client_config": Config(
                     connect_timeout=CONNECT_SECONDS,
-                    read_timeout=READ_SECONDS,
+                    read_timeout=QUICK_SECONDS if quick else READ_SECONDS,
                     retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
                     s3={"addressing_style": self.addressing},
                 ),
             },
         }
 
-    def as_gdal(self) -> dict[str, str]:
-        """The same for GDAL, but the key; and how long it waits."""
+    def as_gdal(self, *, quick: bool = False) -> dict[str, str]:
+        """The same for GDAL, but the key; and how long it waits.
+
+        Args:
+            quick: somebody waits for a picture; without, it is work that would have to begin anew.
+        """
+        silence = QUICK_SECONDS if quick else READ_SECONDS
         return {
             "AWS_S3_ENDPOINT": self.host,
             "AWS_HTTPS": "YES" if self.is_https else "NO",
             "AWS_VIRTUAL_HOSTING": "TRUE" if self.addressing == "virtual" else "FALSE",
             "AWS_REGION": self.region,
             "GDAL_HTTP_CONNECTTIMEOUT": str(CONNECT_SECONDS),
-            "GDAL_HTTP_LOW_SPEED_TIME": str(READ_SECONDS),  # seconds below the next line's speed
+            "GDAL_HTTP_LOW_SPEED_TIME": str(silence),  # seconds below the next line's speed
             "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",  # bytes per second
             "GDAL_HTTP_MAX_RETRY": str(ATTEMPTS - 1),
             "GDAL_HTTP_RETRY_DELAY": "0.5",  # seconds; doubled each time

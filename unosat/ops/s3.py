@@ -30,6 +30,7 @@ from unosat.ops.errors import StoreAway
 
 CACHE_BYTES = 256 * 1024**2  # of what GDAL fetched: the header stays there while a shard is read
 ASK_SECONDS = 3  # whether anybody is there; a page about health waits for it
+SMALL_BYTES = 256 * 1024  # of what is sent quickly: half a megabit a second takes 4 s for it
 TRUST_SECONDS = 5.0  # after an answer the next question is put without asking for a sign of life
 NOT_THERE = {"404", "NoSuchKey", "NotFound"}
 
@@ -55,13 +56,14 @@ class _Key(Session):  # type: ignore[misc] # rasterio has no types
 
 
 @contextmanager
-def reading(header_bytes: int) -> Iterator[None]:
+def reading(header_bytes: int, *, quick: bool) -> Iterator[None]:
     """GDAL may read from the bucket in this thread (from the main one: in the process).
 
     Args:
         header_bytes: of each file, fetched when it is opened, where a failure is noticed. The
             tables of blocks must be in it: later GDAL takes blocks for empty, without an error,
             if it cannot fetch the part of a table that they are in.
+        quick: a silent server is soon given up.
     """
     bucket = _place()
     # What was read, or not found, in a file is forgotten when it is closed: else GDAL would go on
@@ -74,7 +76,12 @@ def reading(header_bytes: int) -> Iterator[None]:
         with (
             _sign_of_life(bucket).needed(),
             rasterio.Env(
-                session=_Key(), **bucket.as_gdal(), **uncached, **allowed, **header, **cache
+                session=_Key(),
+                **bucket.as_gdal(quick=quick),
+                **uncached,
+                **allowed,
+                **header,
+                **cache,
             ),
         ):
             yield
@@ -91,13 +98,14 @@ def fetch(key: str, path: Path) -> None:
 def send(path: Path, key: str) -> None:
     """Make an object of a file: whole or not at all, in parts if it is large."""
     with _faults(key), path.open("rb") as file:
-        _storage().save(key, File(file))
+        storage = _quick(_place()) if path.stat().st_size <= SMALL_BYTES else _storage()
+        storage.save(key, File(file))
 
 
 def opened(key: str) -> "File[bytes]":
     """An object's bytes, all here."""
     with _faults(key):
-        file = _storage().open(key)
+        file = _quick(_place()).open(key)
         file.open()  # fetches it
         return cast("File[bytes]", file)
 
@@ -105,21 +113,22 @@ def opened(key: str) -> "File[bytes]":
 def exists(key: str) -> bool:
     """Whether there is such an object."""
     with _faults(key):
-        return bool(_storage().exists(key))
+        return bool(_quick(_place()).exists(key))
 
 
 def names(folder: str) -> list[str]:
     """Names of the objects right below a folder."""
     with _faults(folder):
-        return sorted(_storage().listdir(folder)[1])
+        return sorted(_quick(_place()).listdir(folder)[1])
 
 
 def remove(key: str) -> None:
     """Remove an object, or all below a folder."""
     below = _place().full_key(f"{key}/")
+    storage = _quick(_place())
     with _faults(key):
-        _storage().delete(key)
-        _storage().bucket.objects.filter(Prefix=below).delete()
+        storage.delete(key)
+        storage.bucket.objects.filter(Prefix=below).delete()
 
 
 def answers() -> bool:
@@ -219,7 +228,14 @@ def _place() -> Bucket:
 
 
 def _storage() -> S3Storage:
+    """With patience, for what may be large."""
     return cast("S3Storage", storages["default"])
+
+
+@lru_cache(maxsize=4)
+def _quick(bucket: Bucket) -> S3Storage:
+    """The same bucket, soon given up if it is silent: somebody may wait for what is small."""
+    return S3Storage(**bucket.as_storage(quick=True)["OPTIONS"])
 
 
 def _object(key: str):  # type: ignore[no-untyped-def] # noqa: ANN202 (boto3 makes its class at run time)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.core.files.base import File
@@ -69,17 +69,25 @@ def raster(key: str) -> Path | str:
     return f"/vsis3/{settings.UNOSAT_BUCKET.name}/{settings.UNOSAT_BUCKET.full_key(_checked(key))}"
 
 
-def reading(header_bytes: int | None = None) -> AbstractContextManager[None]:
+def reading(
+    header_bytes: int | None = None, *, quick: bool = False
+) -> AbstractContextManager[None]:
     """While the block runs, this thread may open what ``raster`` names, and nothing else afar.
 
     Args:
         header_bytes: of each file of a bucket, fetched when it is opened; None: enough for all.
+        quick: somebody waits for it: a bucket that is silent is given up after some 15 seconds.
 
     Raises:
         StoreAway: GDAL could not read, and nobody below has said so in words of ours.
     """
     bucket = _bucket()
-    return nullcontext() if bucket is None else bucket.reading(header_bytes or HEADER_BYTES)
+    if bucket is None:
+        return nullcontext()
+    return cast(
+        "AbstractContextManager[None]",
+        bucket.reading(header_bytes or HEADER_BYTES, quick=quick),
+    )
 
 
 @contextmanager

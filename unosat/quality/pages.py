@@ -126,12 +126,20 @@ def event_overview(request: HttpRequest, event_id: UUID) -> HttpResponse:
     found = overview.overview(actor, event_id)
     total = found.total
     shown = found.newest[: overview.LISTED]
+    sampled = selectors.sampled(run.assessment.pk for run in shown)
     context = {
         "event": found.event,
         "overview": found,
         "chart": charts.grades(total.model, total.now),
         "reviewed": charts.share(total.reviewed, total.all),
-        "runs": [(run, charts.share(run.counts.reviewed, run.counts.all)) for run in shown],
+        "runs": [
+            (
+                run,
+                charts.share(run.counts.reviewed, run.counts.all),
+                sampled.get(run.assessment.pk, ""),
+            )
+            for run in shown
+        ],
         "runs_left_out": len(found.newest) - len(shown),
         "runs_told": ", ".join(f"{count:,} {state}" for state, count in sorted(found.runs.items())),
     }

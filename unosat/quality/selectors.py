@@ -214,6 +214,16 @@ def progress(of: Sample) -> Progress:
     )
 
 
+def sampled(assessment_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Of each that was measured "done", of each whose first sample is being judged "open".
+
+    The others are left out. The reader was let in before.
+    """
+    rows = Sample.objects.filter(assessment__in=list(assessment_ids))
+    told = rows.exclude(state=Sample.State.WITHDRAWN).values_list("assessment_id", "state")
+    return dict(told.order_by("-state"))  # done comes last: it outweighs another that is open
+
+
 def measured(actor: Actor, assessment_id: UUID) -> Measured | None:
     """What the newest finished sample says, now; None where there is none.
 

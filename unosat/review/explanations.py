@@ -8,6 +8,7 @@ from django.db import transaction
 
 from unosat.accounts.actors import Actor
 from unosat.ops import jobs, leases
+from unosat.ops import store as files
 from unosat.ops.leases import Lease
 from unosat.review import selectors
 from unosat.review.errors import NoExplanation, NothingToExplain
@@ -77,19 +78,20 @@ def picture(actor: Actor, assessment_id: UUID, uid: UUID) -> str:
     row = find(actor, assessment_id, uid)
     if row.state != State.READY:
         raise NoExplanation(f"{uid}: {row.state}")
-    return picture_key(row.pk)
-
-
-def picture_key(pk: UUID) -> str:
-    """Where in the store the picture of an explanation lies."""
-    return f"explanations/{pk}.png"
+    return row.picture_key
 
 
 def store(lease: Lease, row: Explanation, said: Said) -> None:
-    """Note that the picture is written; nothing if another worker has taken over."""
+    """Note that the picture is written; nothing if another worker has taken over.
+
+    The picture of what was deleted meanwhile goes: nobody else knows of it.
+    """
     with transaction.atomic():
-        if leases.finish(lease):
-            Explanation.objects.filter(pk=row.pk).update(state=State.READY, said=asdict(said))
+        if not leases.finish(lease):
+            return
+        ready = Explanation.objects.filter(pk=row.pk).update(state=State.READY, said=asdict(said))
+    if not ready:
+        files.remove(row.picture_key)
 
 
 def job_failed(pk: UUID, code: str, message: str) -> None:

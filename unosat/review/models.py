@@ -1,14 +1,19 @@
 """What the model said, what people said of it, and what stands now."""
 
 import uuid
+from functools import partial
 
 from django.conf import settings
 from django.contrib.gis.db import models
+from django.db import transaction
 from django.db.models import Q
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 
 from detection.grades import Grade
 from unosat.accounts.models import Organisation
 from unosat.assessments.models import Assessment
+from unosat.ops import store
 from unosat.scenes.models import WGS84
 
 GRADE_CHOICES = [(grade.value, grade.value.replace("_", " ")) for grade in Grade]
@@ -236,6 +241,17 @@ class Explanation(models.Model):
 
     def __str__(self) -> str:
         return f"explanation of {self.footprint_id}: {self.state}"
+
+    @property
+    def picture_key(self) -> str:
+        """Where in the store its picture lies, once it is ready."""
+        return f"explanations/{self.pk}.png"
+
+
+@receiver(post_delete, sender=Explanation)
+def _remove_picture(instance: Explanation, **_: object) -> None:
+    """However an explanation was deleted, its picture goes with it, once that is committed."""
+    transaction.on_commit(partial(store.remove, instance.picture_key), robust=True)
 
 
 class ReviewedArea(models.Model):

@@ -50,7 +50,7 @@ def _explain(pk: UUID, lease: Lease) -> None:
             before=before_of(assessment),
             scene_sha256=assessment.scene.sha256,
         )
-    with store.writing(explanations.picture_key(pk)) as path:
+    with store.writing(row.picture_key) as path:
         # drawn in a worker's child only: matplotlib is not where the web process runs
         import_module("detection.drawing").draw_explanation(found, path)
     names = [grade.value for grade in MODEL_GRADES]

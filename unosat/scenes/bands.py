@@ -78,7 +78,10 @@ def _fit_others(scene: Scene, numbers: list[int]) -> dict[int, tuple[float, floa
 
 
 def _measured(scene: Scene, numbers: list[int]) -> Stretch:
-    with store.reading(), rasterio.open(store.raster(scene.cog_key), driver="GTiff") as dataset:
+    with (
+        store.reading(quick=True),
+        rasterio.open(store.raster(scene.cog_key), driver="GTiff") as dataset,
+    ):
         shrink = max(1.0, max(dataset.width, dataset.height) / OVERVIEW_PX)
         shape = (max(1, int(dataset.height / shrink)), max(1, int(dataset.width / shrink)))
         pixels = dataset.read(numbers, out_shape=(len(numbers), *shape))

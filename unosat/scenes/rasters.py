@@ -25,7 +25,10 @@ BYTES_PER_BLOCK = 48  # of tables at most: place and size, of image and mask, at
 @contextmanager
 def opened(scene: Scene) -> Iterator[Reader]:
     """A ready scene's COG, all of whose tables of blocks were fetched."""
-    with store.reading(header_bytes(scene)), Reader(str(store.raster(scene.cog_key))) as reader:
+    with (
+        store.reading(header_bytes(scene), quick=True),
+        Reader(str(store.raster(scene.cog_key))) as reader,
+    ):
         yield reader
 
 

@@ -145,10 +145,13 @@ def ingest(scene_id: UUID, lease: Lease) -> None:
         facts = _convert(scene, source, key)
     with transaction.atomic():
         if leases.finish(lease):
-            Scene.objects.filter(pk=scene_id).update(
+            ready = Scene.objects.filter(pk=scene_id).update(
                 state=State.READY, sha256=sha256, cog_key=key, **_columns(facts)
             )
             transaction.on_commit(partial(store.remove, scene.upload.path), robust=True)
+            if not ready:  # deleted meanwhile: nobody else knows of the image that was made
+                transaction.on_commit(partial(store.remove, key), robust=True)
+                return
             log.info("scene ready", extra={"scene": str(scene_id), "pixel_m": facts.pixel_size_m})
 
 
@@ -157,7 +160,9 @@ def ingest_failed(scene_id: UUID, code: str, message: str) -> None:
 
     A file that is not to blame is kept for a while: ``check_again`` can be asked for.
     """
-    scene = Scene.objects.select_related("upload").get(pk=scene_id)
+    scene = Scene.objects.select_related("upload").filter(pk=scene_id).first()
+    if scene is None:
+        return  # deleted since; an error here would stop the sweeper that gives its job up
     Scene.objects.filter(pk=scene_id).exclude(state=State.READY).update(
         state=State.REFUSED, refusal_code=code, refusal_message=message
     )

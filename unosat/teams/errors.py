@@ -133,7 +133,7 @@ class NotForYou(RefusedError):
 
 
 class CannotSay(RefusedError):
-    """An adjudication ends with a grade, or with no building."""
+    """It is no answer, or none that the question can end with."""
 
     code = "no_such_answer"
     user_message = "Choose a grade, or that there is no building."

@@ -124,8 +124,11 @@ def answer(actor: Actor, look_id: UUID, said: str) -> SecondLook:
         LookTaken: the time ran out, and somebody else was given it.
         LookAnswered: another answer was given before.
         LookNotNeeded: nothing stands there to be looked at, or the person decided on it meanwhile.
+        CannotSay: it is no answer.
     """
     user_id = selectors.must_review(actor)
+    if said not in Answer.values:
+        raise CannotSay(said)
     with transaction.atomic():
         look = _look(actor, look_id)
         building = Building.objects.select_for_update(of=("self",)).get(pk=look.building_id)

@@ -1,5 +1,7 @@
 """Every task twice in a row and in parallel, overtaken, cancelled, and with a bug in it."""
 
+import gzip
+import hashlib
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,13 +10,15 @@ from uuid import UUID
 
 import morecantile
 import numpy as np
+import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import InternalError, connection, connections
 from django.db.models.functions import Now
 from numpy.typing import NDArray
 
 from detection.detector import Detector, ModelSpec, TileDetections
 from detection.errors import ModelUnavailable, UnreadableRaster
+from tests import private_servers
 from tests.unosat.makers import (
     HOUSES,
     NORTH,
@@ -32,7 +36,7 @@ from unosat.assessments import detectors, selectors, services, shardlog, tasks, 
 from unosat.assessments.errors import NothingToRetry
 from unosat.assessments.models import Assessment, Shard
 from unosat.assessments.services import AssessmentRequest
-from unosat.ops import jobs, leases
+from unosat.ops import jobs, leases, postgres
 from unosat.ops.models import Job, Outbox
 from unosat.ops.store import store_path
 from unosat.review import tiles
@@ -380,6 +384,70 @@ def test_a_failed_shard_is_done_anew_and_the_rest_is_kept(row: Assessment, actor
     assert dict(row.shards.exclude(index=2).values_list("index", "attempt")) == done
     with pytest.raises(NothingToRetry):
         services.retry_shard(actor, row.pk, 2)
+
+
+def test_of_a_merge_that_meets_damaged_results_only_those_shards_are_done_anew(
+    row: Assessment, actor: Actor
+) -> None:
+    tasks.plan(str(row.pk))
+    for _ in shards_of(row):
+        tasks.detect()
+    half = gzip.compress(b'{"shard": {}}')  # as another release might have stored it
+    row.shards.filter(index=1).update(result=b"not what was written")
+    row.shards.filter(index=3).update(result=half, result_sha256=hashlib.sha256(half).hexdigest())
+    lose_the_stored_result_of(row.shards.get(index=5))
+
+    tasks.merge(str(row.pk))
+    told = selectors.progress(selectors.assessment(actor, row.pk))
+    failed = dict(
+        row.shards.filter(state="failed").order_by("index").values_list("index", "failure_message")
+    )
+    with pytest.raises(NothingToRetry):
+        services.retry_merge(actor, row.pk)
+    for index in (1, 3):
+        services.retry_shard(actor, row.pk, index)
+        tasks.detect()
+    told_of_the_last = selectors.progress(selectors.assessment(actor, row.pk))
+    services.retry_shard(actor, row.pk, 5)
+    tasks.detect()
+    tasks.merge(str(row.pk))
+
+    assert (told.state, told.failure_code, told.shards_failed) == ("failed", "damaged_result", 3)
+    assert told.failure_message.startswith("What shard 2 found was damaged")
+    assert "3 of 6 shards. What the others found is kept" in told.failure_message
+    assert [*failed] == [1, 3, 5]
+    assert "shard 6" in failed[5]
+    assert told_of_the_last.failure_message.startswith("What shard 6 found was damaged")
+    row.refresh_from_db()
+    assert (row.state, row.failure_code, len(stored(row))) == ("done", "", HOUSES)
+    assert set(row.shards.filter(index__in=[0, 2, 4]).values_list("attempt", flat=True)) == {1}
+
+
+def lose_the_stored_result_of(shard: Shard) -> None:
+    """Make PostgreSQL unable to read it, as a fault of the disk does."""
+    Shard.objects.filter(pk=shard.pk).update(result=np.random.default_rng(1).bytes(20_000))
+    with psycopg.connect(
+        host=str(private_servers.FOLDERS.sockets),
+        user=postgres.SUPERUSER,
+        password=private_servers.CLUSTER.password,
+        dbname=connection.settings_dict["NAME"],
+        autocommit=True,
+    ) as superuser:
+        superuser.execute("CREATE EXTENSION IF NOT EXISTS pg_surgery")
+        superuser.execute(
+            """
+            DO $$
+            DECLARE kept_apart regclass; lost tid[];
+            BEGIN
+                SELECT reltoastrelid INTO kept_apart FROM pg_class
+                WHERE oid = 'assessments_shard'::regclass;
+                EXECUTE format('SELECT array_agg(ctid) FROM %s', kept_apart) INTO lost;
+                PERFORM heap_force_kill(kept_apart, lost);
+            END $$
+            """
+        )
+    with pytest.raises(InternalError):
+        shard.refresh_from_db(fields=["result"])
 
 
 def test_a_cancelled_assessment_has_nothing_to_retry(row: Assessment, actor: Actor) -> None:

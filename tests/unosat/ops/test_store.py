@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from detection.errors import ImageAway
 from detection.raster import open_scene
 from tests.s3 import Cable, S3Server, use_bucket
 from unosat.ops import store
+from unosat.ops.bucket import READ_SECONDS
 from unosat.ops.errors import StoreAway
 
 pytestmark = pytest.mark.timeout(400)
@@ -292,6 +294,30 @@ def test_a_store_that_hangs_is_known_to_be_away_within_seconds(
     assert waited < 15  # boto's own timeouts and repetitions come to more than a minute
     assert cable.near
     assert store.answers()
+
+
+def test_who_had_begun_when_the_store_falls_silent_soon_knows_and_a_large_file_waits(
+    cable: Cable, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unosat.ops.bucket.QUICK_SECONDS", 0.2)
+    put("gaps/a.geojson", b"{}")
+
+    with ThreadPoolExecutor(1) as worker:
+        os.killpg(s3_server.process.pid, signal.SIGSTOP)
+        try:  # both within the time of trust: without another question first
+            large = worker.submit(put, "cogs/a.tif", bytes(LARGE))
+            begun = time.monotonic()
+            with pytest.raises(StoreAway, match="Read timeout"):
+                content("gaps/a.geojson")
+            waited = time.monotonic() - begun
+        finally:
+            os.killpg(s3_server.process.pid, signal.SIGCONT)
+        large.result()
+
+    assert waited < READ_SECONDS / 2  # with a large file's patience it would be twice as much
+    with store.local("cogs/a.tif") as path:
+        assert path.stat().st_size == LARGE
+    assert cable.near
 
 
 def test_work_waits_for_a_store_that_is_away_and_begins_again(cable: Cable) -> None:

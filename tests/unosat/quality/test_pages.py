@@ -6,6 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.unosat.makers import (
     make_actor,
@@ -18,6 +19,7 @@ from tests.unosat.makers import (
 from unosat.accounts.actors import RoleName
 from unosat.assessments.models import Assessment
 from unosat.quality import overview, services
+from unosat.quality.models import Sample
 from unosat.quality.services import SampleRequest
 from unosat.review.models import Building, Footprint
 
@@ -101,6 +103,29 @@ def test_the_dashboard_counts_the_newest_run_of_each_image_once(row: Assessment)
     assert 'role="img"' in text
     assert "<title" in text
     assert "1 %" in text  # of sixty, rounded down
+
+
+def test_the_dashboard_says_of_each_run_whether_it_is_measured(row: Assessment) -> None:
+    actor = make_actor(row.organisation)
+    path = reverse("event_overview", args=[row.scene.event_id])
+
+    def told() -> str:
+        found = re.search(rf'id="measure-{row.pk}" href="([^"]+)">([^<]+)<', text_of(row, path))
+        assert found is not None
+        assert found[1] == reverse("quality", args=[row.pk])
+        return found[2]
+
+    at_first = told()
+    services.withdraw(actor, services.draw(actor, row.pk, SampleRequest(50)).pk)
+    withdrawn = told()
+    sample = services.draw(actor, row.pk, SampleRequest(50))
+    being_judged = told()
+    Sample.objects.filter(pk=sample.pk).update(state="done", finished_at=timezone.now())
+    done = told()
+    services.draw(actor, row.pk, SampleRequest(50))
+
+    assert (at_first, withdrawn, being_judged) == ("Measure", "Measure", "Being measured")
+    assert (done, told()) == ("Measured", "Measured")
 
 
 def test_counts_are_at_most_some_seconds_old(row: Assessment) -> None:

@@ -18,9 +18,11 @@ from tests.unosat.makers import (
 from unosat.accounts.models import Organisation
 from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest, create_assessment
+from unosat.ops import leases, store
 from unosat.ops.models import Job, Outbox
 from unosat.ops.store import store_path
-from unosat.review import tasks
+from unosat.review import explanations, tasks
+from unosat.review.explanations import Said
 from unosat.review.models import Building, Explanation
 from unosat.training import registry
 
@@ -123,6 +125,24 @@ def test_a_failure_is_told_and_asking_again_tries_again(
     assert (again.status_code, again.json()["state"]) == (202, "waiting")
     assert Job.objects.get(kind="explain").pk != first
     assert messages() == 2
+
+
+def test_the_picture_of_what_was_deleted_while_it_was_drawn_goes(
+    organisation: Organisation, client: Client
+) -> None:
+    client.post(address(surest(make_done_assessment(organisation))))
+    row, job = Explanation.objects.get(), Job.objects.get(kind="explain")
+    lease = leases.claim(Job, job.pk)
+    assert lease is not None
+    Explanation.objects.all().delete()
+    with store.writing(row.picture_key) as path:
+        path.write_bytes(b"a picture")
+
+    explanations.store(lease, row, Said("destroyed", 0.9, {"destroyed": 0.9}, "bright@1"))
+
+    assert not store.exists(row.picture_key)
+    job.refresh_from_db()
+    assert job.state == "done"
 
 
 def test_what_an_analyst_drew_has_no_reason_to_show(

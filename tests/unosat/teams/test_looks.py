@@ -191,6 +191,20 @@ def test_an_answer_sent_again_is_one_and_another_one_is_refused(
         looks.answer(cem, look.pk, "destroyed")
 
 
+def test_what_is_no_answer_is_refused_and_the_look_stays_open(
+    row: Assessment, ann: Actor, bea: Actor
+) -> None:
+    share(row, 100)
+    decide(ann, row.buildings.order_by("pk")[0])
+    look = one_look(bea, row)
+
+    for said in ("", "rubble", "unclassified"):
+        with pytest.raises(CannotSay):
+            looks.answer(bea, look.pk, said)
+
+    assert looks.answer(bea, look.pk, "unsure").answer == "unsure"
+
+
 def test_what_lies_unanswered_goes_to_somebody_else_and_a_late_answer_is_refused(
     row: Assessment, ann: Actor, bea: Actor, cem: Actor
 ) -> None:
