@@ -382,7 +382,8 @@ def sweep_shards() -> None:
     """Let shards wait again that lost their worker; give up what kills workers; wake workers."""
     wanted = Shard.objects.filter(assessment__state=State.RUNNING)
     for shard in leases.expired(Shard).filter(pk__in=wanted.values("pk")).defer("result"):
-        _take_back(shard)
+        with sweeper.apart(f"shard {shard.pk}"):
+            _take_back(shard)
     overdue = Now() - sweeper.MESSAGE_OVERDUE
     waiting = wanted.filter(state=leases.WAITING, created_at__lt=overdue)
     if waiting.exists() and sweeper.messages_lost(DETECT_QUEUE):

@@ -179,7 +179,7 @@ def fail(lease: Lease, code: str, message: str, why: str) -> None:
 def sweep() -> None:
     """Queue again the jobs whose worker or message was lost; give up what kills its workers."""
     for job in leases.expired(Job):
-        with transaction.atomic():
+        with sweeper.apart(f"job {job.pk}"), transaction.atomic():
             if leases.requeue(Job, job.pk, job.attempt):
                 post(job)
                 log.warning("job interrupted", extra={"job": job.pk, "attempt": job.attempt})

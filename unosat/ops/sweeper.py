@@ -1,5 +1,8 @@
 """What nobody else will do: queue again what lost its worker or its message, and clear away."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import redis
@@ -8,6 +11,8 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from unosat.ops.models import Outbox
+
+log = logging.getLogger(__name__)
 
 # Each app with leased rows sweeps its own; as paths, because the apps import ops.
 SWEEPS = (
@@ -23,8 +28,25 @@ MESSAGE_OVERDUE = timedelta(seconds=30)
 def sweep() -> None:
     """Look after every leased row once. Several sweeps may run at once."""
     for path in SWEEPS:
-        import_string(path)()
+        with apart(path):
+            import_string(path)()
     Outbox.objects.filter(sent_at__lt=Now() - KEEP_SENT).delete()
+
+
+@contextmanager
+def apart(what: str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """What goes wrong with one row keeps nobody from looking after the others.
+
+    Args:
+        what: the row, for the log.
+        but: what is raised all the same: it would go wrong with the others too.
+    """
+    try:
+        yield
+    except but:
+        raise
+    except Exception:
+        log.exception("not looked after", extra={"what": what})
 
 
 def messages_lost(queue: str) -> bool:

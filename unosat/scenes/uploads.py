@@ -28,7 +28,8 @@ from django.http import UnreadablePostError
 from django.utils import timezone
 
 from unosat.accounts.actors import Actor
-from unosat.ops import store
+from unosat.ops import store, sweeper
+from unosat.ops.errors import StoreAway
 from unosat.ops.fulldisk import was_full
 from unosat.ops.store import store_path
 from unosat.scenes import disk, quota, selectors, services
@@ -238,12 +239,15 @@ def sweep() -> None:
     """
     now = Now()  # the database's clock: whose uploads are late is not for one machine to say
     for upload in Upload.objects.filter(state=Upload.State.OPEN, expires_at__lte=now):
-        _expire(upload)
+        with sweeper.apart(f"upload {upload.pk}", but=(StoreAway,)):
+            _expire(upload)
     complete = Upload.objects.filter(state=Upload.State.COMPLETE)
     for upload in complete.filter(expires_at__lt=now + KEEP - UNCLAIMED):
-        _become_scene(upload)
+        with sweeper.apart(f"upload {upload.pk}", but=(StoreAway,)):
+            _become_scene(upload)
     for scene in Scene.objects.filter(NOT_THE_FILES_FAULT, upload__expires_at__lte=now):
-        _let_file_go(scene)
+        with sweeper.apart(f"file of scene {scene.pk}", but=(StoreAway,)):
+            _let_file_go(scene)
     Upload.objects.filter(state=Upload.State.EXPIRED, expires_at__lt=now - FORGET).delete()
 
 
