@@ -7,7 +7,7 @@ import { inBrowser, onWaking } from "./log/browser";
 import { createKeeper } from "./log/keeper";
 import type { Act, Clash, End, Entry } from "./log/ledger";
 import type { Answer } from "./log/sender";
-import { standIns } from "./standIns";
+import { mergedAway, standIns, type Merged } from "./standIns";
 import type { Core } from "./state";
 
 /** What saving needs of the session besides what every part gets. */
@@ -27,6 +27,8 @@ export function createSaving(parts: Parts) {
   const { page, store, say, show, pick, sight, known } = parts;
   /** On the map in the place of what waits. */
   let standing = new Map<string, Building>();
+  /** What waits merges them into others, or brings them back. */
+  let merged = new Map<string, Merged>();
   const postponed = new Set<string>();
 
   const { tryNow, ...places } = inBrowser(page.user_id, "review");
@@ -72,6 +74,7 @@ export function createSaving(parts: Parts) {
       unsettled: clashes.filter(({ mine }) => mine.length > 0).length,
     });
     standIn(waiting);
+    takeAway(waiting);
     if (empty) leaveTheirs(empty);
   };
 
@@ -100,6 +103,28 @@ export function createSaving(parts: Parts) {
     standing = wanted;
   };
 
+  const takeAway = (waiting: readonly Entry[]): void => {
+    const before = merged;
+    merged = mergedAway(waiting, (id) => ledger.entry(id));
+    for (const [uid, { is }] of merged) if (versionOf(uid) < is.version) show(is);
+    for (const [uid, { is, was, by }] of before) {
+      if (merged.has(uid) || ledger.outcome(by)?.is === "saved") continue;
+      if (versionOf(uid) === is.version) show(was); // also where the server cannot be asked
+      void parts.comeBack(uid);
+    }
+    withoutMerged();
+  };
+
+  /** A table goes by its rows: one that cannot be picked would hold it up. */
+  const withoutMerged = (): void => {
+    const { table } = store.now;
+    const rows = table?.rows.filter(({ uid }) => !isAway(uid)) ?? [];
+    if (table && rows.length < table.rows.length) store.set({ table: { ...table, rows } });
+  };
+
+  const versionOf = (uid: string): number => known(uid)?.version ?? -1;
+  const isAway = (uid: string): boolean => merged.get(uid)?.is.review === "replaced";
+
   const hearAnswer = ({ draft, act }: Entry, answer: Exclude<Answer, { is: "away" }>): void => {
     if (answer.is === "saved") {
       const { building, also } = answer;
@@ -123,32 +148,48 @@ export function createSaving(parts: Parts) {
     parts.recount();
   };
 
-  const keep = (draft: Draft, base: Building | null, act: Act = { is: "do" }): boolean => {
+  const keep = (
+    draft: Draft,
+    base: Building | null,
+    act: Act = { is: "do" },
+    joined?: Entry["parts"],
+  ): boolean => {
     if (store.now.cannotKeep) {
       say(store.now.cannotKeep, true);
       return false;
     }
-    keeper.keep([entryOf(draft, base, act)]);
+    keeper.keep([entryOf(draft, base, act, joined)]);
     void keeper.written().then(tryNow);
     return true;
   };
 
-  const entryOf = (draft: Draft, base: Building | null, act: Act): Entry => ({
+  const entryOf = (
+    draft: Draft,
+    base: Building | null,
+    act: Act,
+    joined?: Entry["parts"],
+  ): Entry => ({
     seq: Infinity,
     assessment: page.id,
     user: page.user_id,
     made_at: new Date().toISOString(),
     draft,
     base: base && { ...base, history: [] },
+    ...(joined ? { parts: joined.map((one) => ({ ...one, history: [] })) } : {}),
     act,
   });
 
-  const send = (building: Building, kind: DecisionKind, more: Partial<Draft> = {}): void => {
+  const send = (
+    building: Building,
+    kind: DecisionKind,
+    more: Partial<Draft> = {},
+    joined?: readonly Building[],
+  ): void => {
     const now = known(building.uid) ?? building;
     const draft: Draft = {
       id: crypto.randomUUID(), kind, building: building.uid, on_version: now.version, ...more,
     };
-    if (keep(draft, now)) show(foretell(now, draft));
+    if (keep(draft, now, { is: "do" }, joined)) show(foretell(now, draft));
   };
 
   const post = (draft: Draft): void => void keep(draft, null);
@@ -209,7 +250,8 @@ export function createSaving(parts: Parts) {
     const { uid, version } = on;
     const now = (uid && known(uid)) || null;
     const draft = again(act.draft, uid, version);
-    if (!keep(draft, now ?? act.base, { is: "redo", of: act.draft.id })) return;
+    const joined = act.parts?.map((one) => known(one.uid) ?? one);
+    if (!keep(draft, now ?? act.base, { is: "redo", of: act.draft.id }, joined)) return;
     if (now) show(foretell(now, draft));
     if (uid) goTo(uid);
     say(`Done again: ${KIND_NAMES[act.draft.kind]}.`);
@@ -248,12 +290,13 @@ export function createSaving(parts: Parts) {
     const now = known(theirs.uid);
     let base = now && now.version > theirs.version ? now : theirs;
     const anew: Entry[] = [];
-    for (const { draft } of mine ? conflict.mine : []) {
+    for (const { draft, parts: joined } of mine ? conflict.mine : []) {
       const mineAgain: Draft = {
         ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: theirs.uid,
         on_version: base.version,
       };
-      anew.push(entryOf(mineAgain, base, { is: "do" }));
+      const asNow = joined?.map((one) => known(one.uid) ?? one);
+      anew.push(entryOf(mineAgain, base, { is: "do" }, asNow));
       base = foretell(base, mineAgain);
     }
     keeper.keep(anew, endsOf(ids, mine ? "mine" : "theirs"));
@@ -316,9 +359,12 @@ export function createSaving(parts: Parts) {
     showWaiting(): void {
       foreshow(ledger.waiting());
       for (const building of standing.values()) sight()?.put(building);
+      for (const [uid, { is }] of merged) if (versionOf(uid) <= is.version) show(is);
     },
     /** Whether it only stands in for what the server does not know yet. */
     standsIn: (uid: string): boolean => standing.has(uid),
+    /** Whether it is merged into another building, which the server does not know yet. */
+    isAway,
   };
 }
 
