@@ -16,6 +16,8 @@ interface Parts extends Pick<Core, "page" | "store" | "say" | "show" | "pick" | 
   /** Show what the server has. */
   comeBack(uid: string): Promise<void>;
   recount(): void;
+  /** Ask again which buildings are in view. */
+  relist(): void;
 }
 
 const CHANGED_SINCE = "Someone has changed this building since. Look at it before you change it back.";
@@ -136,10 +138,14 @@ export function createSaving(parts: Parts) {
       const made = draft.kind === "add" && !picked;
       const cut = draft.kind === "split" && picked?.uid === draft.building; // it is there no more
       if (building && !drawing && (made || cut)) void pick(building.uid);
+      if (also.length) parts.relist(); // some are gone or came back, and the list may be older
       say(saved(draft.kind, act));
     } else if (answer.is === "conflict") {
-      show(answer.theirs);
-      void pick(answer.theirs.uid);
+      const { theirs } = answer;
+      show(theirs);
+      // Of a merge, it may be a part that they changed: the whole is not as we have shown it either.
+      if (draft.building !== null && draft.building !== theirs.uid) void parts.comeBack(draft.building);
+      void pick(theirs.uid);
     } else {
       say(answer.message, true);
       const uid = draft.building;
@@ -286,13 +292,14 @@ export function createSaving(parts: Parts) {
   const settle = (mine: boolean): void => {
     const { conflict } = store.now;
     if (!conflict) return;
-    const { theirs, ids } = conflict;
-    const now = known(theirs.uid);
-    let base = now && now.version > theirs.version ? now : theirs;
+    const { uid, theirs, ids } = conflict;
+    const now = known(uid);
+    const other = uid !== theirs.uid; // a part of a merge
+    let base = now && (other || now.version > theirs.version) ? now : theirs;
     const anew: Entry[] = [];
     for (const { draft, parts: joined } of mine ? conflict.mine : []) {
       const mineAgain: Draft = {
-        ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: theirs.uid,
+        ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: base.uid,
         on_version: base.version,
       };
       const asNow = joined?.map((one) => known(one.uid) ?? one);
@@ -301,7 +308,7 @@ export function createSaving(parts: Parts) {
     }
     keeper.keep(anew, endsOf(ids, mine ? "mine" : "theirs"));
     show(base);
-    goTo(theirs.uid);
+    goTo(base.uid);
     if (!mine) say("Left as the other person decided.");
   };
 

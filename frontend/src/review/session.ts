@@ -168,6 +168,7 @@ export function createSession(page: AssessmentPage) {
 
   const saving = createSaving({
     page, store, say, show, pick, comeBack, recount,
+    relist: () => void lists.refreshList(),
     sight: () => sight,
     known: (uid) => known.get(uid),
   });
