@@ -103,9 +103,14 @@ export function DrawingCard({ drawing, saving, session }: CardProps) {
       </h2>
       <p>{guide(drawing, sketch)}</p>
       {!begun && (
-        <button type="button" onClick={() => session.cornerAtCross()}>
-          Corner at the cross <KeyOf session={session} name="cornerAtCross" />
-        </button>
+        <div class="pair">
+          <button type="button" onClick={() => session.cornerAtCross()}>
+            Corner at the cross <KeyOf session={session} name="cornerAtCross" />
+          </button>
+          <button type="button" onClick={() => void session.saveDrawing()}>
+            {is === "split" ? "End the line" : "Close the outline"} <Key>Enter</Key>
+          </button>
+        </div>
       )}
       {is === "merge" && <Parts drawing={drawing} session={session} />}
       {(is === "add" || (is === "merge" && gradesOf(drawing.parts).size > 1)) && (

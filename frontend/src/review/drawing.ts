@@ -234,9 +234,17 @@ export function createDrawing(
   const saveDrawing = async (): Promise<void> => {
     const drawing = now();
     if (!drawing || store.now.saving) return;
-    if (pen()?.sketching()) pen()?.finish(); // what is closed by that is looked at before it is saved
-    else if (whatIsMissing(drawing)) say(whatIsMissing(drawing), true);
+    if (pen()?.sketching()) return close(); // what is closed by that is looked at before it is saved
+    if (whatIsMissing(drawing)) say(whatIsMissing(drawing), true);
     else return save(drawing);
+  };
+
+  const close = async (): Promise<void> => {
+    pen()?.finish();
+    await new Promise((done) => setTimeout(done)); // the pen tells of it in a moment
+    const drawing = now();
+    const open = pen()?.sketching() && drawing && !drawing.outline && !drawing.trouble;
+    if (open) say(drawing.is === "split" ? "A line needs two ends." : "An outline needs three corners or more.", true);
   };
 
   const save = async (drawing: Drawing): Promise<void> => {
