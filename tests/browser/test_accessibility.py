@@ -233,6 +233,7 @@ def test_all_is_done_by_keyboard_alone_with_keys_of_ones_own(
 
 def _set_keys(page: Page, uid: str) -> None:
     """Reject it by a key of one's own; the one that it came with does nothing."""
+    expect(page.locator(".queue .pair kbd")).to_have_text(["K", "N", "T"])  # as in the toolbar
     _give_key(page, "reject", "r")
     expect(page.locator(".actions .reject kbd")).to_have_text("R")
     page.keyboard.press("x")
@@ -266,6 +267,7 @@ def _switch_keys_off(page: Page, uid: str) -> None:
     page.keyboard.press("Escape")
     page.reload()
     await_map(page)
+    expect(page.locator(".queue .pair kbd")).to_have_count(0)
     pick(page, uid)
     page.keyboard.press("r")
     page.wait_for_timeout(300)  # nothing comes of it

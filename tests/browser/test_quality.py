@@ -76,6 +76,7 @@ def judge_buildings(page: Page, photograph: Photograph) -> None:
     """Fifty: one is no building, one was a slip and is put right, the others are destroyed."""
     page.wait_for_selector("[data-kind=building] img")
     photograph(page, "judging-building")
+    _switch_keys_off_and_on(page)
     for number in range(50):
         uid = press(page, "x" if number == 1 else "3")
         if number == 4:
@@ -84,6 +85,19 @@ def judge_buildings(page: Page, photograph: Photograph) -> None:
             press(page, "0")
     page.wait_for_selector("[data-kind=square]")
     page.wait_for_selector("[data-unsaved='0']")
+
+
+def _switch_keys_off_and_on(page: Page) -> None:
+    """Off stays off after a reload: whoever speaks to the computer must not answer by a word."""
+    page.uncheck("[name=keys]")
+    page.reload()
+    page.wait_for_selector("[data-kind=building] img")
+    expect(page.locator("[name=keys]")).not_to_be_checked()
+    thing = page.get_attribute("[data-thing]", "data-thing")
+    page.keyboard.press("3")
+    page.wait_for_timeout(300)  # nothing comes of it
+    expect(page.locator("[data-thing]")).to_have_attribute("data-thing", thing or "")
+    page.check("[name=keys]")
 
 
 def judge_squares(page: Page, photograph: Photograph) -> None:

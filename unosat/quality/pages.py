@@ -114,7 +114,7 @@ def judge(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
     context = {
         "assessment": row,
         "event": row.scene.event,
-        "page": _judging(being_judged, actor),
+        "page": _judging(being_judged, actor) | {"user": request.user.get_username()},
     }
     return show(request, actor, "judge.html", context, section="events")
 

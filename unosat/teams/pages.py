@@ -114,6 +114,7 @@ def _judging(request: HttpRequest, assessment_id: UUID, what: str) -> HttpRespon
     row = assessment_selectors.assessment(actor, assessment_id)
     page = {
         "id": str(row.pk),
+        "user": request.user.get_username(),
         "user_id": actor.user_id,
         "what": what,
         "verdicts": look_services.VERDICTS,

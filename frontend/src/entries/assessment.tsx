@@ -49,7 +49,7 @@ render(<ViewMarks />, element("view-marks"));
 render(<Overview scene={scene} looks={looks.after} />, element("overview"));
 render(
   <>
-    <ViewButtons />
+    <ViewButtons session={session} />
     <Imagery
       session={session}
       images={[

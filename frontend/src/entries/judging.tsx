@@ -4,6 +4,7 @@ import "../styles/teams.css";
 
 import * as api from "../api/teams";
 import { createAnswers } from "../review/answers";
+import { keySwitch } from "../review/desk";
 import { createJudging } from "../teams/judging";
 import { JudgingPage } from "../teams/JudgingPage";
 import { element, pageData } from "./page";
@@ -11,6 +12,7 @@ import { element, pageData } from "./page";
 const ASK_AGAIN_MS = 15_000; // while nothing waits
 const page = pageData<{
   id: string;
+  user: string;
   user_id: number;
   what: "look" | "settle";
   verdicts: api.Answer[];
@@ -40,7 +42,10 @@ const judge = createJudging(
 
 const place = element("judging");
 place.replaceChildren(); // what the page says until its script has come
-render(<JudgingPage judge={judge} settles={settles} answers={page.verdicts} />, place);
+render(
+  <JudgingPage judge={judge} settles={settles} answers={page.verdicts} keys={keySwitch(page.user)} />,
+  place,
+);
 void answers.begin().then(judge.ask); // what is kept here is not judged again
 
 setInterval(() => {

@@ -15,8 +15,8 @@ import { closed, cornersOf, metresPerDegree, type Point } from "../geo/plane";
 import type { DrawingTool, HearOutline } from "../review/state";
 
 const INK = "#22d3ee";
-/** A click this near a corner means the corner, in screen pixels; a small house has 30. */
-const CLOSE_PX = 12;
+/** A click this near a corner means the corner, in screen pixels; a small house has 30, a fingertip 44. */
+const CLOSE_PX = matchMedia("(pointer: coarse)").matches ? 22 : 12;
 /** A corner this near a neighbour's goes onto it, in screen pixels. */
 const SNAP_PX = 10;
 const SNAP_M = 1.5; // and never from farther off on the ground, however small the houses are shown

@@ -15,7 +15,8 @@ export function Conflict({ clash, left, session }: { clash: Clash; left: number;
   useEffect(() => {
     if (!dialog.current?.open) dialog.current?.showModal();
   }, [clash]);
-  const { base, theirs, mine } = clash;
+  const { uid, base, theirs, mine } = clash;
+  const part = uid !== theirs.uid;
   const wanted = mine.reduce((now, { draft }) => foretell(now, draft), base ?? theirs);
   const last = [...theirs.history].sort((a, b) => b.number - a.number)[0];
   const choose = (event: KeyboardEvent): void => {
@@ -39,7 +40,7 @@ export function Conflict({ clash, left, session }: { clash: Clash; left: number;
     >
       <h2 id="conflict-title">Someone else was quicker</h2>
       <p id="conflict-why">
-        {last?.user ?? theirs.updated_by ?? "Somebody"} changed this building after you had seen it
+        {last?.user ?? theirs.updated_by ?? "Somebody"} changed {part ? "a part of what you merged" : "this building"} after you had seen it
         {last ? ` (${when(last.made_at)})` : ""}. Nothing of yours is lost: choose what shall stand.
         {left > 1 ? ` ${left - 1} more to choose after this one.` : ""}
       </p>

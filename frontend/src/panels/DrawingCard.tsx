@@ -9,9 +9,10 @@ import { areaM2 } from "../geo/outline";
 import { cornersOf } from "../geo/plane";
 import { AREA_REASONS } from "../review/areas";
 import { BIG_STEP_PX, STEP_PX, gradesOf, whatIsMissing } from "../review/drawing";
+import { shown } from "../review/keymap";
 import type { Session } from "../review/session";
 import type { Drawing } from "../review/state";
-import { GradeMark, Key } from "./parts";
+import { GradeMark, Key, KeyOf, useKey } from "./parts";
 
 const TITLES: Record<Drawing["is"], string> = {
   redraw: "Edit the outline",
@@ -30,12 +31,13 @@ const SAVES: Record<Drawing["is"], string> = {
   team: "Add the area",
 };
 
-const SKETCH =
+/** `key` puts a corner at the cross; undefined where no key does. */
+const sketchBy = (key: string | undefined): string =>
   "Click the corners, and the first one again to close. By key: the arrows move the map under the cross, " +
-  "C puts a corner there, Enter closes.";
+  `${key === undefined ? "the button below" : shown(key)} puts a corner there, Enter closes.`;
 
 /** What to do now. */
-function guide({ is, outline, parts, pieces, moving, shift_m }: Drawing): string {
+function guide({ is, outline, parts, pieces, moving, shift_m }: Drawing, sketch: string): string {
   if (is === "split") {
     return pieces.length
       ? `It becomes ${pieces.length} buildings. Each keeps the grade; change them afterwards.`
@@ -47,21 +49,21 @@ function guide({ is, outline, parts, pieces, moving, shift_m }: Drawing): string
       : "This is the outline of all. Correct it if you like, then merge.";
   }
   if (is === "shift") {
-    if (!outline) return `Draw round the buildings whose outlines lie beside their roofs. ${SKETCH}`;
+    if (!outline) return `Draw round the buildings whose outlines lie beside their roofs. ${sketch}`;
     return `${moving.length} outlines move by ${metres(shift_m)}. Drag anywhere on the map, or use the arrows.`;
   }
   if (is === "redraw" || (is === "add" && outline)) {
     return "Drag a corner, or a point between two corners to make a new one. The arrows move the whole outline.";
   }
-  if (is === "add") return `Draw round the building. ${SKETCH}`;
+  if (is === "add") return `Draw round the building. ${sketch}`;
   if (outline) return "Drag corners to correct it, then save.";
   if (is === "area") {
-    return `Draw round ground where you have looked at everything: for training, the rest of it counts as background. ${SKETCH}`;
+    return `Draw round ground where you have looked at everything: for training, the rest of it counts as background. ${sketch}`;
   }
   if (is === "team") {
-    return `Draw round the part of the image that one person shall review. It may touch other areas, not overlap them. ${SKETCH}`;
+    return `Draw round the part of the image that one person shall review. It may touch other areas, not overlap them. ${sketch}`;
   }
-  return `Draw round ground that nobody can judge in this image. Grades inside stay as they are. ${SKETCH}`;
+  return `Draw round ground that nobody can judge in this image. Grades inside stay as they are. ${sketch}`;
 }
 
 const metres = ([east, north]: Drawing["shift_m"]): string => {
@@ -80,6 +82,7 @@ export function DrawingCard({ drawing, saving, session }: CardProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const { is, outline, trouble, corner } = drawing;
   const missing = whatIsMissing(drawing);
+  const sketch = sketchBy(useKey(session, "cornerAtCross"));
   const hasCorners = outline !== null && is !== "shift";
   const begun = outline !== null || drawing.pieces.length > 0 || is === "merge";
   return (
@@ -98,11 +101,16 @@ export function DrawingCard({ drawing, saving, session }: CardProps) {
       <h2 ref={heading} tabIndex={-1}>
         {TITLES[is]}
       </h2>
-      <p>{guide(drawing)}</p>
+      <p>{guide(drawing, sketch)}</p>
       {!begun && (
-        <button type="button" onClick={() => session.cornerAtCross()}>
-          Corner at the cross <Key>C</Key>
-        </button>
+        <div class="pair">
+          <button type="button" onClick={() => session.cornerAtCross()}>
+            Corner at the cross <KeyOf session={session} name="cornerAtCross" />
+          </button>
+          <button type="button" onClick={() => void session.saveDrawing()}>
+            {is === "split" ? "End the line" : "Close the outline"} <Key>Enter</Key>
+          </button>
+        </div>
       )}
       {is === "merge" && <Parts drawing={drawing} session={session} />}
       {(is === "add" || (is === "merge" && gradesOf(drawing.parts).size > 1)) && (
@@ -145,20 +153,20 @@ function Corners({ drawing, session }: { drawing: Drawing; session: Session }) {
         {corner === null ? `The arrows move all ${count} corners` : `The arrows move corner ${corner + 1} of ${count}`}
       </legend>
       <button type="button" onClick={() => session.chooseCorner(-1)}>
-        Corner before <Key>,</Key>
+        Corner before <KeyOf session={session} name="previousCorner" />
       </button>
       <button type="button" onClick={() => session.chooseCorner(1)}>
-        Corner after <Key>.</Key>
+        Corner after <KeyOf session={session} name="nextCorner" />
       </button>
       <button type="button" disabled={corner === null} onClick={() => session.insertCorner()}>
-        New corner <Key>Ins</Key>
+        New corner <KeyOf session={session} name="insertCorner" />
       </button>
       <button type="button" disabled={corner === null || count < 4} onClick={() => session.deleteCorner()}>
-        Remove it <Key>Del</Key>
+        Remove it <KeyOf session={session} name="deleteCorner" />
       </button>
       {building && (
         <button type="button" class="wide" onClick={() => session.square()}>
-          Square the corners <Key>S</Key>
+          Square the corners <KeyOf session={session} name="square" />
         </button>
       )}
     </fieldset>

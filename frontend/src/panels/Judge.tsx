@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { picture, type ItemAnswer, type Mark, type Thing } from "../api/quality";
 import { ALL_GRADES, GRADE_KEYS, GRADE_NAMES, GRADES, type Grade } from "../geo/grades";
+import type { KeySwitch } from "../review/desk";
 import type { Judge as Judging } from "../review/judging";
 import { useStore } from "../review/store";
 import { Kept } from "./Kept";
@@ -24,11 +25,15 @@ export interface Sight {
   bare: boolean;
 }
 
-export function Judge({ judge, page }: { judge: Judging; page: JudgePage }) {
+export function Judge({ judge, page, keys }: { judge: Judging; page: JudgePage; keys: KeySwitch }) {
   const { things, left, finished, waiting, said, trouble } = useStore(judge.store);
   const unsaved = useStore(judge.answers.store).waiting.length;
   const [sight, setSight] = useState<Sight>({ wide: false, before: false, bare: false });
-  const [single, setSingle] = useState(true);
+  const [single, setSingle] = useState(keys.on);
+  const choose = (on: boolean): void => {
+    setSingle(on);
+    keys.keep(on);
+  };
   const thing = things[0];
   useKeys(judge, thing, single, setSight);
   useEffect(() => {
@@ -85,7 +90,13 @@ export function Judge({ judge, page }: { judge: Judging; page: JudgePage }) {
               </button>
             </div>
             <label class="check">
-              <input type="checkbox" checked={single} onChange={() => setSingle(!single)} /> Single keys
+              <input
+                type="checkbox"
+                name="keys"
+                checked={single}
+                onChange={(event) => choose(event.currentTarget.checked)}
+              />
+              Single keys decide
             </label>
           </section>
         </div>

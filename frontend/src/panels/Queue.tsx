@@ -8,7 +8,7 @@ import { REVIEW_NAMES } from "../review/decisions";
 import { isFiltered, leftOf, ORDER_NAMES, whoDecided, type Order } from "../review/queue";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
-import { GradeMark, Key } from "./parts";
+import { GradeMark, KeyOf } from "./parts";
 
 const LISTED = 6; // of the twenty that are there: what one wants to see coming
 
@@ -31,13 +31,13 @@ export function QueuePanel({ session }: { session: Session }) {
       )}
       <div class="pair">
         <button type="button" onClick={() => void session.previous()}>
-          Previous <Key>P</Key>
+          Previous <KeyOf session={session} name="previous" />
         </button>
         <button type="button" onClick={() => void session.next()}>
-          Next <Key>N</Key>
+          Next <KeyOf session={session} name="next" />
         </button>
         <button type="button" aria-pressed={session.store.now.table !== null} onClick={() => session.toggleTable()}>
-          Table <Key>T</Key>
+          Table <KeyOf session={session} name="table" />
         </button>
       </div>
       <Coming coming={coming} session={session} />

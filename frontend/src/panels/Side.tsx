@@ -67,7 +67,8 @@ function Areas({ session }: { session: Session }) {
 function Listed({ session }: { session: Session }) {
   const { listed, listGoesOn, view, picked } = useStore(session.store);
   const shown = (listed ?? []).filter(
-    ({ review, score }) => review !== "unreviewed" || (score ?? 1) >= view.minScore,
+    ({ uid, review, score }) =>
+      !session.isAway(uid) && (review !== "unreviewed" || (score ?? 1) >= view.minScore),
   );
   return (
     <details class="fold" data-listed={listed === null ? "" : shown.length}>

@@ -1,9 +1,10 @@
 /** Before and after: the buttons, and the line of the swipe. */
-import { Key } from "./parts";
+import type { Session } from "../review/session";
 import { useStore } from "../review/store";
 import { shown, views, whyNot } from "../review/views";
+import { KeyOf } from "./parts";
 
-export function ViewButtons() {
+export function ViewButtons({ session }: { session: Session }) {
   const state = useStore(views.store);
   const why = whyNot(state);
   const said = why ?? (shown(state) === state.mode ? null : "The swipe rests while you draw.");
@@ -42,7 +43,7 @@ export function ViewButtons() {
         onKeyUp={() => views.blink(false)}
         onBlur={() => views.blink(false)}
       >
-        Hold: before <Key>B</Key>
+        Hold: before <KeyOf session={session} name="blink" />
       </button>
       <span id="views-why" class="quiet">
         {said}

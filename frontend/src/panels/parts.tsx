@@ -49,7 +49,8 @@ export function KeyOf({ session, name }: { session: Session; name: ActionName })
   return key === undefined ? null : <Key>{shown(key)}</Key>;
 }
 
-function useKey(session: Session, name: ActionName): string | undefined {
+/** The key that does it; undefined where none does, or single keys are switched off. */
+export function useKey(session: Session, name: ActionName): string | undefined {
   const { keymap } = useStore(session.desk.store);
   const { keysOn } = useStore(session.store);
   return keysOn || actionNamed(name).fixed ? keymap.get(name)?.[0] : undefined;

@@ -13,9 +13,22 @@ export interface DeskState {
 
 export type Desk = ReturnType<typeof createDesk>;
 
+const placeOf = (user: string): string => `keys:${user}`;
+
+/** The switch of single keys, for pages whose keys cannot be changed; the review page has the same one. */
+export const keySwitch = (user: string) => ({
+  on: (): boolean => restored(localStorage.getItem(placeOf(user))).on,
+  keep(on: boolean): void {
+    const { keymap } = restored(localStorage.getItem(placeOf(user))); // as it is by now
+    localStorage.setItem(placeOf(user), kept(keymap, on));
+  },
+});
+
+export type KeySwitch = ReturnType<typeof keySwitch>;
+
 /** Keys are kept in this browser, for this person. */
 export function createDesk(user: string) {
-  const place = `keys:${user}`;
+  const place = placeOf(user);
   const { keymap, on } = restored(localStorage.getItem(place));
   const store = createStore<DeskState>({ keymap, asking: null, helpOpen: false });
   let keysOn = on;

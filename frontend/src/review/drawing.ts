@@ -4,8 +4,8 @@
  */
 import type { Polygon, Position } from "geojson";
 
-import { standingIn, type Standing } from "../api/outlines";
-import type { AreaBecause, Draft } from "../api/types";
+import { standingIn, stands } from "../api/outlines";
+import type { AreaBecause, Building, Draft } from "../api/types";
 import type { Grade } from "../geo/grades";
 import { checkBuilding } from "../geo/guard";
 import { MOST_GAP_M, gapM, merged } from "../geo/merge";
@@ -35,9 +35,9 @@ export function createDrawing(
   addArea: (outline: Polygon, because: AreaBecause | null) => Promise<void>,
   addTeamArea: (outline: Polygon) => Promise<void>,
 ) {
-  const { page, store, sight, pen, say, fail, pick, send, post } = core;
+  const { page, store, sight, pen, say, fail, pick, send, post, known } = core;
   /** What stands near by; what is drawn must not lie over it. */
-  let standing: readonly Standing[] = [];
+  let standing: readonly Building[] = [];
 
   const now = (): Drawing | null => store.now.drawing;
   const change = (more: Partial<Drawing>): void => {
@@ -54,10 +54,16 @@ export function createDrawing(
     return true;
   };
 
+  /** With what of ours the server has not heard yet. */
+  const newest = (one: Building): Building => {
+    const ours = known(one.uid);
+    return ours && ours.version > one.version ? ours : one;
+  };
+
   /** Ask what stands inside bounds, to snap to it and to keep off it; without it, the server says. */
-  const lookAround = async (bounds: Bounds): Promise<readonly Standing[]> => {
+  const lookAround = async (bounds: Bounds): Promise<readonly Building[]> => {
     try {
-      standing = (await standingIn(page.id, bounds)).standing;
+      standing = (await standingIn(page.id, bounds)).standing.map(newest).filter(stands);
     } catch (error) {
       fail(error);
     }
@@ -67,7 +73,7 @@ export function createDrawing(
   };
 
   /** All that stands and is not what is drawn anew. */
-  const others = ({ building, parts }: Drawing): readonly Standing[] => {
+  const others = ({ building, parts }: Drawing): readonly Building[] => {
     const mine = new Set([building?.uid, ...parts.map(({ uid }) => uid)]);
     return standing.filter(({ uid }) => !mine.has(uid));
   };
@@ -142,16 +148,15 @@ export function createDrawing(
   const startMerge = (): void => {
     const { picked } = store.now;
     if (!picked) return;
-    const first = { uid: picked.uid, outline: picked.outline, grade: picked.grade, version: picked.version };
-    if (!begin("merge", { parts: [first] })) return;
+    if (!begin("merge", { parts: [picked] })) return;
     sight()?.goTo(around(picked.outline, BESIDE_M), true);
     pen()?.preview([picked.outline]);
-    void lookAround(around(picked.outline)).then(() => change({ nearby: nearby([first]) }));
+    void lookAround(around(picked.outline)).then(() => change({ nearby: nearby([picked]) }));
   };
 
-  const nearby = (parts: readonly Standing[]): readonly Standing[] => {
+  const nearby = (parts: readonly Building[]): readonly Building[] => {
     const mine = new Set(parts.map(({ uid }) => uid));
-    const near = (one: Standing): boolean =>
+    const near = (one: Building): boolean =>
       parts.some(({ outline }) => gapM(outline, one.outline) <= MOST_GAP_M);
     return standing.filter((one) => !mine.has(one.uid) && near(one));
   };
@@ -229,9 +234,17 @@ export function createDrawing(
   const saveDrawing = async (): Promise<void> => {
     const drawing = now();
     if (!drawing || store.now.saving) return;
-    if (pen()?.sketching()) pen()?.finish(); // what is closed by that is looked at before it is saved
-    else if (whatIsMissing(drawing)) say(whatIsMissing(drawing), true);
+    if (pen()?.sketching()) return close(); // what is closed by that is looked at before it is saved
+    if (whatIsMissing(drawing)) say(whatIsMissing(drawing), true);
     else return save(drawing);
+  };
+
+  const close = async (): Promise<void> => {
+    pen()?.finish();
+    await new Promise((done) => setTimeout(done)); // the pen tells of it in a moment
+    const drawing = now();
+    const open = pen()?.sketching() && drawing && !drawing.outline && !drawing.trouble;
+    if (open) say(drawing.is === "split" ? "A line needs two ends." : "An outline needs three corners or more.", true);
   };
 
   const save = async (drawing: Drawing): Promise<void> => {
@@ -248,8 +261,9 @@ export function createDrawing(
     else if (is === "add" && outline && grade) post(draftOf("add", { grade, outline }));
     else if (is === "shift" && outline) post(draftOf("shift", { area: outline, shift_m }));
     else if (is === "merge" && first && outline && store.now.picked) {
-      const others = rest.map(({ uid, version }) => ({ building: uid, on_version: version }));
-      send(store.now.picked, "merge", { outline, others, ...(grade ? { grade } : {}) });
+      const joined = rest.map(newest);
+      const others = joined.map(({ uid, version }) => ({ building: uid, on_version: version }));
+      send(store.now.picked, "merge", { outline, others, ...(grade ? { grade } : {}) }, joined);
     }
   };
 
@@ -328,7 +342,7 @@ export function whatIsMissing(drawing: Drawing): string {
   return "";
 }
 
-export const gradesOf = (parts: readonly Standing[]): ReadonlySet<Grade> => new Set(parts.map(({ grade }) => grade));
+export const gradesOf = (parts: readonly Building[]): ReadonlySet<Grade> => new Set(parts.map(({ grade }) => grade));
 
 function shiftTrouble(count: number, whole: boolean): string {
   if (count > MOST_SHIFTED || !whole) return `Move at most ${MOST_SHIFTED} buildings at once: draw a smaller area.`;

@@ -7,7 +7,7 @@ import { inBrowser, onWaking } from "./log/browser";
 import { createKeeper } from "./log/keeper";
 import type { Act, Clash, End, Entry } from "./log/ledger";
 import type { Answer } from "./log/sender";
-import { standIns } from "./standIns";
+import { mergedAway, standIns, type Merged } from "./standIns";
 import type { Core } from "./state";
 
 /** What saving needs of the session besides what every part gets. */
@@ -16,6 +16,8 @@ interface Parts extends Pick<Core, "page" | "store" | "say" | "show" | "pick" | 
   /** Show what the server has. */
   comeBack(uid: string): Promise<void>;
   recount(): void;
+  /** Ask again which buildings are in view. */
+  relist(): void;
 }
 
 const CHANGED_SINCE = "Someone has changed this building since. Look at it before you change it back.";
@@ -27,6 +29,8 @@ export function createSaving(parts: Parts) {
   const { page, store, say, show, pick, sight, known } = parts;
   /** On the map in the place of what waits. */
   let standing = new Map<string, Building>();
+  /** What waits merges them into others, or brings them back. */
+  let merged = new Map<string, Merged>();
   const postponed = new Set<string>();
 
   const { tryNow, ...places } = inBrowser(page.user_id, "review");
@@ -72,6 +76,7 @@ export function createSaving(parts: Parts) {
       unsettled: clashes.filter(({ mine }) => mine.length > 0).length,
     });
     standIn(waiting);
+    takeAway(waiting);
     if (empty) leaveTheirs(empty);
   };
 
@@ -100,6 +105,28 @@ export function createSaving(parts: Parts) {
     standing = wanted;
   };
 
+  const takeAway = (waiting: readonly Entry[]): void => {
+    const before = merged;
+    merged = mergedAway(waiting, (id) => ledger.entry(id));
+    for (const [uid, { is }] of merged) if (versionOf(uid) < is.version) show(is);
+    for (const [uid, { is, was, by }] of before) {
+      if (merged.has(uid) || ledger.outcome(by)?.is === "saved") continue;
+      if (versionOf(uid) === is.version) show(was); // also where the server cannot be asked
+      void parts.comeBack(uid);
+    }
+    withoutMerged();
+  };
+
+  /** A table goes by its rows: one that cannot be picked would hold it up. */
+  const withoutMerged = (): void => {
+    const { table } = store.now;
+    const rows = table?.rows.filter(({ uid }) => !isAway(uid)) ?? [];
+    if (table && rows.length < table.rows.length) store.set({ table: { ...table, rows } });
+  };
+
+  const versionOf = (uid: string): number => known(uid)?.version ?? -1;
+  const isAway = (uid: string): boolean => merged.get(uid)?.is.review === "replaced";
+
   const hearAnswer = ({ draft, act }: Entry, answer: Exclude<Answer, { is: "away" }>): void => {
     if (answer.is === "saved") {
       const { building, also } = answer;
@@ -111,10 +138,14 @@ export function createSaving(parts: Parts) {
       const made = draft.kind === "add" && !picked;
       const cut = draft.kind === "split" && picked?.uid === draft.building; // it is there no more
       if (building && !drawing && (made || cut)) void pick(building.uid);
+      if (also.length) parts.relist(); // some are gone or came back, and the list may be older
       say(saved(draft.kind, act));
     } else if (answer.is === "conflict") {
-      show(answer.theirs);
-      void pick(answer.theirs.uid);
+      const { theirs } = answer;
+      show(theirs);
+      // Of a merge, it may be a part that they changed: the whole is not as we have shown it either.
+      if (draft.building !== null && draft.building !== theirs.uid) void parts.comeBack(draft.building);
+      void pick(theirs.uid);
     } else {
       say(answer.message, true);
       const uid = draft.building;
@@ -123,32 +154,48 @@ export function createSaving(parts: Parts) {
     parts.recount();
   };
 
-  const keep = (draft: Draft, base: Building | null, act: Act = { is: "do" }): boolean => {
+  const keep = (
+    draft: Draft,
+    base: Building | null,
+    act: Act = { is: "do" },
+    joined?: Entry["parts"],
+  ): boolean => {
     if (store.now.cannotKeep) {
       say(store.now.cannotKeep, true);
       return false;
     }
-    keeper.keep([entryOf(draft, base, act)]);
+    keeper.keep([entryOf(draft, base, act, joined)]);
     void keeper.written().then(tryNow);
     return true;
   };
 
-  const entryOf = (draft: Draft, base: Building | null, act: Act): Entry => ({
+  const entryOf = (
+    draft: Draft,
+    base: Building | null,
+    act: Act,
+    joined?: Entry["parts"],
+  ): Entry => ({
     seq: Infinity,
     assessment: page.id,
     user: page.user_id,
     made_at: new Date().toISOString(),
     draft,
     base: base && { ...base, history: [] },
+    ...(joined ? { parts: joined.map((one) => ({ ...one, history: [] })) } : {}),
     act,
   });
 
-  const send = (building: Building, kind: DecisionKind, more: Partial<Draft> = {}): void => {
+  const send = (
+    building: Building,
+    kind: DecisionKind,
+    more: Partial<Draft> = {},
+    joined?: readonly Building[],
+  ): void => {
     const now = known(building.uid) ?? building;
     const draft: Draft = {
       id: crypto.randomUUID(), kind, building: building.uid, on_version: now.version, ...more,
     };
-    if (keep(draft, now)) show(foretell(now, draft));
+    if (keep(draft, now, { is: "do" }, joined)) show(foretell(now, draft));
   };
 
   const post = (draft: Draft): void => void keep(draft, null);
@@ -209,7 +256,8 @@ export function createSaving(parts: Parts) {
     const { uid, version } = on;
     const now = (uid && known(uid)) || null;
     const draft = again(act.draft, uid, version);
-    if (!keep(draft, now ?? act.base, { is: "redo", of: act.draft.id })) return;
+    const joined = act.parts?.map((one) => known(one.uid) ?? one);
+    if (!keep(draft, now ?? act.base, { is: "redo", of: act.draft.id }, joined)) return;
     if (now) show(foretell(now, draft));
     if (uid) goTo(uid);
     say(`Done again: ${KIND_NAMES[act.draft.kind]}.`);
@@ -244,21 +292,23 @@ export function createSaving(parts: Parts) {
   const settle = (mine: boolean): void => {
     const { conflict } = store.now;
     if (!conflict) return;
-    const { theirs, ids } = conflict;
-    const now = known(theirs.uid);
-    let base = now && now.version > theirs.version ? now : theirs;
+    const { uid, theirs, ids } = conflict;
+    const now = known(uid);
+    const other = uid !== theirs.uid; // a part of a merge
+    let base = now && (other || now.version > theirs.version) ? now : theirs;
     const anew: Entry[] = [];
-    for (const { draft } of mine ? conflict.mine : []) {
+    for (const { draft, parts: joined } of mine ? conflict.mine : []) {
       const mineAgain: Draft = {
-        ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: theirs.uid,
+        ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: base.uid,
         on_version: base.version,
       };
-      anew.push(entryOf(mineAgain, base, { is: "do" }));
+      const asNow = joined?.map((one) => known(one.uid) ?? one);
+      anew.push(entryOf(mineAgain, base, { is: "do" }, asNow));
       base = foretell(base, mineAgain);
     }
     keeper.keep(anew, endsOf(ids, mine ? "mine" : "theirs"));
     show(base);
-    goTo(theirs.uid);
+    goTo(base.uid);
     if (!mine) say("Left as the other person decided.");
   };
 
@@ -316,9 +366,12 @@ export function createSaving(parts: Parts) {
     showWaiting(): void {
       foreshow(ledger.waiting());
       for (const building of standing.values()) sight()?.put(building);
+      for (const [uid, { is }] of merged) if (versionOf(uid) <= is.version) show(is);
     },
     /** Whether it only stands in for what the server does not know yet. */
     standsIn: (uid: string): boolean => standing.has(uid),
+    /** Whether it is merged into another building, which the server does not know yet. */
+    isAway,
   };
 }
 

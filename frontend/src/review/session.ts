@@ -27,6 +27,7 @@ import { createTeams } from "./teams";
 
 export type Session = ReturnType<typeof createSession>;
 
+const MERGED_AWAY = "It is part of another building now. Take the merge back to pick it by itself.";
 const COUNT_AGAIN_MS = 10_000; // what one sees oneself is counted here meanwhile
 
 export function createSession(page: AssessmentPage) {
@@ -76,13 +77,15 @@ export function createSession(page: AssessmentPage) {
     say(error.message, true);
   };
 
-  const learn = (buildings: readonly Building[]): readonly Building[] =>
-    buildings.map((fetched) => {
+  const learn = (buildings: readonly Building[]): readonly Building[] => {
+    const learnt = buildings.map((fetched) => {
       const ours = known.get(fetched.uid);
       const newest = ours && ours.version > fetched.version ? ours : fetched;
       known.set(fetched.uid, newest);
       return newest;
     });
+    return learnt.filter(({ uid }) => !saving.isAway(uid));
+  };
 
   const show = (building: Building): void => {
     const before = known.get(building.uid);
@@ -125,6 +128,7 @@ export function createSession(page: AssessmentPage) {
   const pick = async (uid: string | null): Promise<void> => {
     if (store.now.drawing) return uid === null ? undefined : drawing.join(uid);
     if (uid !== null && saving.standsIn(uid)) return say("It can be picked once it is saved.");
+    if (uid !== null && saving.isAway(uid)) return say(MERGED_AWAY);
     wanted = uid;
     sight?.select(uid);
     if (uid === null) return store.set({ picked: null, opening: false });
@@ -164,6 +168,7 @@ export function createSession(page: AssessmentPage) {
 
   const saving = createSaving({
     page, store, say, show, pick, comeBack, recount,
+    relist: () => void lists.refreshList(),
     sight: () => sight,
     known: (uid) => known.get(uid),
   });
@@ -199,6 +204,7 @@ export function createSession(page: AssessmentPage) {
   const reload = (): void => {
     known.clear();
     sight?.reload();
+    saving.showWaiting(); // the server's own do not have it yet
     recount(true);
     void lists.refreshQueue();
     void areas.refreshAreas();

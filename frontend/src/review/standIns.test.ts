@@ -3,7 +3,7 @@ import type { Polygon } from "geojson";
 
 import type { Building, Draft } from "../api/types";
 import type { Act, Entry } from "./log/ledger";
-import { standIns } from "./standIns";
+import { mergedAway, standIns } from "./standIns";
 
 const square = (west: number): Polygon => ({
   type: "Polygon",
@@ -49,4 +49,50 @@ it("a split that is done again is another, with pieces of its own", () => {
 
   expect(shown(cut, undone)).toEqual([]);
   expect(shown(cut, undone, again)).toEqual(["t:0", "t:1"]);
+});
+
+const annexe = { uid: "annexe", grade: "destroyed", review: "added", version: 4 } as Building;
+const join = (id: string, act: Act = { is: "do" }, part = annexe): Entry => ({
+  ...waits({ id, kind: "merge", building: "house" }, act, house),
+  parts: [part],
+});
+const takeBack = (id: string, of: string): Entry =>
+  waits({ id, kind: "undo", building: "house" }, { is: "undo", of });
+const merge = join("m");
+
+/** Of the annexe: as it will be, and as it is if the server refuses. */
+function foretold(waiting: Entry[], answered: Entry[] = []): { is: string; was: string } | null {
+  const made = (id: string) => [...answered, ...waiting].find(({ draft }) => draft.id === id);
+  const found = mergedAway(waiting, made).get("annexe");
+  const told = ({ review, version }: Building): string => `${review} ${version}`;
+  return found ? { is: told(found.is), was: told(found.was) } : null;
+}
+
+it("what is merged into another stands there no more, and comes back if that is refused", () => {
+  expect(foretold([merge])).toEqual({ is: "replaced 5", was: "added 4" });
+  expect(foretold([])).toBeNull();
+});
+
+it("a merge that is taken back before it was saved brings it back, as it was", () => {
+  expect(foretold([merge, takeBack("u", "m")])).toEqual({ is: "added 6", was: "added 4" });
+});
+
+it("a saved merge that is taken back brings it back too; refused, it stays merged", () => {
+  expect(foretold([takeBack("u", "m")], [merge])).toEqual({ is: "added 6", was: "replaced 5" });
+});
+
+it("a merge that is done again takes it away again, on the version that it then has", () => {
+  const undone = takeBack("u", "m");
+  const again = join("r", { is: "redo", of: "m" }, { ...annexe, version: 6 });
+
+  expect(foretold([merge, undone, again])).toEqual({ is: "replaced 7", was: "added 4" });
+  expect(foretold([undone, again], [merge])).toEqual({ is: "replaced 7", was: "replaced 5" });
+  expect(foretold([takeBack("v", "r")], [merge, undone, again])?.is).toEqual("added 8");
+});
+
+it("the last decision that tells of it is named: by its answer it stays or goes back", () => {
+  const all = [merge, takeBack("u", "m")];
+  const found = mergedAway(all, (id) => all.find(({ draft }) => draft.id === id));
+
+  expect(found.get("annexe")?.by).toBe("u");
 });

@@ -1,6 +1,7 @@
 /**
- * What stands on the map until the server has answered: buildings that were added, and the pieces of
- * those that were split. Pure: worked out from what waits, so that whatever becomes of it, they follow.
+ * What stands on the map until the server has answered: buildings that were added, the pieces of those
+ * that were split; and what stands there no more, merged into another.
+ * Pure: worked out from what waits, so that whatever becomes of it, they follow.
  */
 import type { Polygon } from "geojson";
 
@@ -18,6 +19,41 @@ export function standIns(waiting: readonly Entry[], by: string): Map<string, Bui
   );
   return new Map(all.map((building) => [building.uid, building]));
 }
+
+/** A building that what waits merges into another, or brings back out of it. */
+export interface Merged {
+  /** As it will be. */
+  readonly is: Building;
+  /** As it is if the server refuses. */
+  readonly was: Building;
+  /** Id of the last decision that says so. */
+  readonly by: string;
+}
+
+/** By their ids; `made` finds a decision, answered or not, by its own. */
+export function mergedAway(
+  waiting: readonly Entry[],
+  made: (id: string) => Entry | undefined,
+): Map<string, Merged> {
+  const all = new Map<string, Merged>();
+  for (const { draft, act, parts = [] } of waiting) {
+    const by = draft.id;
+    for (const part of parts) {
+      all.set(part.uid, { is: away(part), was: all.get(part.uid)?.was ?? part, by });
+    }
+    for (const part of (act.is === "undo" && made(act.of)?.parts) || []) {
+      const before = all.get(part.uid);
+      const merged = before?.is ?? away(part);
+      const is = { ...part, version: merged.version + 1 };
+      all.set(part.uid, { is, was: before?.was ?? merged, by });
+    }
+  }
+  return all;
+}
+
+const away = (part: Building): Building => ({
+  ...part, review: "replaced", version: part.version + 1,
+});
 
 /** Ids of decisions of which an undo waits as well, unless they were done again since. */
 function takenBack(waiting: readonly Entry[]): Set<string> {

@@ -2,7 +2,6 @@
 import type { Polygon, Position } from "geojson";
 
 import type { Gaps, Listed } from "../api/assessments";
-import type { Standing } from "../api/outlines";
 import type {
   AreaBecause,
   Assessment,
@@ -101,9 +100,9 @@ export interface Drawing {
   /** add, merge. */
   readonly grade: Grade | null;
   /** merge: the first keeps its name. */
-  readonly parts: readonly Standing[];
+  readonly parts: readonly Building[];
   /** merge: what could be added. */
-  readonly nearby: readonly Standing[];
+  readonly nearby: readonly Building[];
   /** split. */
   readonly pieces: readonly Polygon[];
   /** not_assessable. */
@@ -183,8 +182,13 @@ export interface Core {
   learn(buildings: readonly Building[]): readonly Building[];
   /** The newest state that this page has seen. */
   known(uid: string): Building | undefined;
-  /** Decide on a building: shown at once, kept, and on its way. */
-  send(building: Building, kind: DecisionKind, more?: Partial<Draft>): void;
+  /** Decide on a building: shown at once, kept, and on its way. `parts` are merged into it. */
+  send(
+    building: Building,
+    kind: DecisionKind,
+    more?: Partial<Draft>,
+    parts?: readonly Building[],
+  ): void;
   /** Put a decision that is not about one known building on its way. */
   post(draft: Draft): void;
 }

@@ -5,12 +5,12 @@ import { picture, type Answer } from "../api/teams";
 import { GRADE_KEYS, GRADES, type Grade } from "../geo/grades";
 import { Kept } from "../panels/Kept";
 import { GradeMark, Key } from "../panels/parts";
+import type { KeySwitch } from "../review/desk";
 import { useStore } from "../review/store";
 import { ANSWER_NAMES } from "./answers";
 import type { Item, Judge } from "./judging";
 
 const WIDER = 3; // times as much ground, as the server draws it
-const KEYS_OFF = "judging-keys-off";
 
 const ANSWER_KEYS: Record<Answer, string> = {
   no_damage: GRADE_KEYS.no_damage,
@@ -28,14 +28,15 @@ interface PageProps {
   judge: Judge;
   settles: boolean;
   answers: readonly Answer[];
+  keys: KeySwitch;
 }
 
-export function JudgingPage({ judge, settles, answers }: PageProps) {
+export function JudgingPage({ judge, settles, answers, keys }: PageProps) {
   const { items, left, asking, trouble, last, message } = useStore(judge.store);
   const { waiting } = useStore(judge.answers.store);
   const [wide, setWide] = useState(false);
   const [bare, setBare] = useState(false);
-  const [keysOn, setKeysOn] = useState(localStorage.getItem(KEYS_OFF) === null);
+  const [keysOn, setKeysOn] = useState(keys.on);
   const item = items[0];
   const offered = settles ? answers : (Object.keys(ANSWER_NAMES) as Answer[]);
 
@@ -62,8 +63,7 @@ export function JudgingPage({ judge, settles, answers }: PageProps) {
 
   const chooseKeys = (on: boolean): void => {
     setKeysOn(on);
-    if (on) localStorage.removeItem(KEYS_OFF);
-    else localStorage.setItem(KEYS_OFF, "1");
+    keys.keep(on);
   };
 
   return (

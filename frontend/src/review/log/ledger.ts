@@ -28,6 +28,8 @@ export interface Entry<D extends Sent = Draft> {
   readonly draft: D;
   /** The building as the person saw it; null for one to add, and where an old page did not keep it. */
   readonly base: Building | null;
+  /** What a merge joins to it, as the person saw it; an old page did not keep it. */
+  readonly parts?: readonly Building[];
   readonly act: Act;
   /** Not sent before it is that old, so that it can be taken back; in milliseconds. */
   readonly hold_ms?: number;
