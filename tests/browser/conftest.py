@@ -21,7 +21,7 @@ from playwright.sync_api import (
 )
 
 from tests.browser.axe import Check, violations
-from tests.live import Stack, free_port, processes_of
+from tests.live import Stack
 
 # Playwright's own event loop runs in this thread, and Django then takes every query for a mistake.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -51,15 +51,9 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:  # noqa: ARG001 (the d
 
 
 @pytest.fixture
-def application(
-    transactional_db: None,  # noqa: ARG001 (what the web process sees must be committed)
-    redis_url: str,
-    tmp_path: Path,
-) -> Iterator[Stack]:
+def application(web: Stack) -> Stack:
     """The web process alone, for journeys that need no worker."""
-    with processes_of(redis_url, tmp_path / "log") as stack:
-        stack.start_web(free_port())
-        yield stack
+    return web
 
 
 @pytest.fixture

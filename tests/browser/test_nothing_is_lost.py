@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, exp
 
 from tests.browser.conftest import CHROMIUM, PASSWORD, PATIENCE_MS, SOFTWARE_WEBGL, WINDOW, SignIn
 from tests.browser.map_page import await_map, await_saved, pick
-from tests.live import Stack, gone
+from tests.live import Stack, free_port, gone, processes_of
 from tests.unosat.makers import make_done_assessment, make_organisation, make_user
 from unosat.assessments.models import Assessment
 from unosat.ops import processes
@@ -111,6 +111,18 @@ class Crashing:
         while more := {pid for pid, parent, _ in found if parent in family} - family:
             family |= more
         return sorted(pid for pid, _, line in found if pid in family and kind in line)
+
+
+@pytest.fixture
+def application(
+    transactional_db: None,  # noqa: ARG001 (what the web process sees must be committed)
+    redis_url: str,
+    tmp_path: Path,
+) -> Iterator[Stack]:
+    """A web process that no other test uses: it is killed here."""
+    with processes_of(redis_url, tmp_path / "log") as stack:
+        stack.start_web(free_port())
+        yield stack
 
 
 @pytest.fixture
