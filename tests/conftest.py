@@ -30,6 +30,9 @@ SLOWEST_FIRST = (
     "test_nothing_is_lost.py",
     "test_accessibility.py",
     "test_drawing.py",
+    "test_two_people.py",
+    "test_accessibility_more.py",
+    "test_queue.py",
     "test_supervisor.py",
     "test_worker.py",
     "test_messages.py",
@@ -37,6 +40,12 @@ SLOWEST_FIRST = (
     "test_killed_worker.py",
     "test_stopping.py",
     "test_object_storage.py",
+    "test_restarts.py",
+    "test_every_task.py",
+    "test_shipped_model.py",
+    "test_train.py",
+    "test_schedules.py",
+    "test_readme_commands.py",
 )
 
 # The time of an example says more of what else the machine does than of the code.
