@@ -10,6 +10,8 @@ SIDE_BY_SIDE := --numprocesses=$(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5))
 run:    ## start everything, print the address
 	@unosat/ops/bootstrap.sh server && exec $(PYTHON) -m unosat.ops.supervisor
 
+# Tests start hundreds of processes: each would compile our sources anew where this is set.
+test faults journeys: export PYTHONDONTWRITEBYTECODE :=
 test: check    ## everything that must pass before a change lands
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) --ignore=tests/browser
 	cd frontend && npm run --silent test

@@ -30,6 +30,9 @@ SLOWEST_FIRST = (
     "test_nothing_is_lost.py",
     "test_accessibility.py",
     "test_drawing.py",
+    "test_two_people.py",
+    "test_accessibility_more.py",
+    "test_queue.py",
     "test_supervisor.py",
     "test_worker.py",
     "test_messages.py",
@@ -37,6 +40,12 @@ SLOWEST_FIRST = (
     "test_killed_worker.py",
     "test_stopping.py",
     "test_object_storage.py",
+    "test_restarts.py",
+    "test_every_task.py",
+    "test_shipped_model.py",
+    "test_train.py",
+    "test_schedules.py",
+    "test_readme_commands.py",
 )
 
 # The time of an example says more of what else the machine does than of the code.
@@ -142,15 +151,44 @@ def worker(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[S
         yield run
 
 
+@pytest.fixture(scope="session")
+def lasting_web(
+    servers: Servers, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A web process for all tests that do not stop it: it keeps nothing from one to the next."""
+    stack = Stack(tmp_path_factory.mktemp("web"))
+    try:
+        stack.start_web(free_port())
+        yield stack
+    finally:
+        stack.end()
+
+
 @pytest.fixture
-def live_stack(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
+def web(
+    transactional_db: None, redis_url: str, lasting_web: Stack, tmp_path: Path
+) -> Iterator[Stack]:
+    """The web process on the test database, without a worker."""
+    with processes_of(redis_url, tmp_path / "log", url=lasting_web.url) as stack:
+        yield stack
+
+
+@pytest.fixture
+def live_stack(web: Stack) -> Stack:
     """The whole application on the test database: web, beat, and a worker for light and ingest.
 
-    Tests start the others: ``live_stack.start_worker("detect")``. Logs lie in ``live_stack.logs``
-    and are printed when a process does not start.
+    Tests start the others: ``live_stack.start_worker("detect")``. Logs lie in ``live_stack.logs``,
+    but for the web process's, and are printed when a process does not start.
     """
+    web.start_beat()
+    web.start_worker("light", "ingest")
+    return web
+
+
+@pytest.fixture
+def backstage(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
+    """``live_stack`` for tests that ask the web process nothing: there is none."""
     with processes_of(redis_url, tmp_path / "log") as stack:
-        stack.start_web(free_port())
         stack.start_beat()
         stack.start_worker("light", "ingest")
         yield stack

@@ -24,6 +24,7 @@ from unosat.ops.commands import beat_command, web_command, worker_command
 PROJECT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 180.0  # of a machine that does much else
 STOP_SECONDS = 10.0
+QUIET_SECONDS = 60.0  # that a web process may take to end what it was asked; most take none
 POLL_SECONDS = 0.1
 
 
@@ -111,16 +112,25 @@ class Stack:
 
 
 @contextlib.contextmanager
-def processes_of(redis_url: str, logs: Path) -> Iterator[Stack]:
-    """A stack without processes yet, on an empty queue; nothing of it outlives the block."""
+def processes_of(redis_url: str, logs: Path, *, url: str = "") -> Iterator[Stack]:
+    """A stack without processes yet, on an empty queue; nothing of it outlives the block.
+
+    Args:
+        redis_url: of the queue.
+        logs: the folder of its processes' logs.
+        url: of a web process that others use too, before and after. The block ends when that
+            process has answered all that it was asked, so that the database can be emptied.
+    """
     client = redis.Redis.from_url(redis_url)
     client.flushall()
     client.close()
-    stack = Stack(logs)
+    stack = Stack(logs, url)
     try:
         yield stack
     finally:
         stack.end()
+        if url:
+            await_quiet_database()
 
 
 def environment() -> dict[str, str]:
@@ -140,6 +150,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def await_quiet_database() -> None:
+    """Wait until no other connection asks the test database anything, nor is about to commit."""
+    deadline = time.monotonic() + QUIET_SECONDS
+    while busy := _queries_of_others():
+        assert time.monotonic() < deadline, f"still at work after the test: {busy}"
+        time.sleep(POLL_SECONDS)
 
 
 def cpu_seconds() -> float:
@@ -162,6 +180,16 @@ def gone(pid: int, *, seconds: float = 10.0) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def _queries_of_others() -> list[str]:
+    """What other connections to the test database are at, or have begun and not yet ended."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'"
+        )
+        return [query for (query,) in cursor]
 
 
 def _answers(url: str) -> bool:

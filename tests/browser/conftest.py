@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connections
+from django.test import Client
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -21,7 +24,7 @@ from playwright.sync_api import (
 )
 
 from tests.browser.axe import Check, violations
-from tests.live import Stack, free_port, processes_of
+from tests.live import Stack
 
 # Playwright's own event loop runs in this thread, and Django then takes every query for a mistake.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -51,20 +54,17 @@ def chromium(django_db_setup: None) -> Iterator[Browser]:  # noqa: ARG001 (the d
 
 
 @pytest.fixture
-def application(
-    transactional_db: None,  # noqa: ARG001 (what the web process sees must be committed)
-    redis_url: str,
-    tmp_path: Path,
-) -> Iterator[Stack]:
+def application(web: Stack) -> Stack:
     """The web process alone, for journeys that need no worker."""
-    with processes_of(redis_url, tmp_path / "log") as stack:
-        stack.start_web(free_port())
-        yield stack
+    return web
 
 
 @pytest.fixture
 def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignIn]:
-    """Return a function that opens a browser of its own for a user, and signs in there.
+    """Return a function that opens a browser of its own for a user who is signed in there.
+
+    With ``by_form`` the user types name and password; a session that is there already costs
+    neither two slow hashes nor a page. All get ``PASSWORD``, for forms that come later.
 
     Such a test also asks for ``application`` or ``live_stack``, by name or by ``usefixtures``.
     It fails if any page asked another host for anything, missed a part of itself, or ran into an
@@ -75,7 +75,7 @@ def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignI
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def open_for(user: User, **device: Any) -> Page:
+    def open_for(user: User, *, by_form: bool = False, **device: Any) -> Page:
         options: dict[str, Any] = {"viewport": WINDOW, "color_scheme": "dark"} | device
         context = chromium.new_context(
             base_url=stack.url, timezone_id="UTC", accept_downloads=True, **options
@@ -84,14 +84,15 @@ def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignI
         context.set_default_timeout(PATIENCE_MS)
         context.on("request", lambda sent: wrong.extend(_foreign(sent, stack.url)))
         context.on("requestfailed", lambda sent: wrong.extend(_missing(sent)))
-        user.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
+        user.password = hashed_password()
         user.save()
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
-        page.goto("/accounts/login/")
-        page.fill("[name=username]", user.get_username())
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button[type=submit]")
+        if by_form:
+            _fill_in(page, user)
+        else:
+            _give_session(context, user, stack.url)
+            page.goto("/")
         page.wait_for_url(stack.url)
         return page
 
@@ -99,6 +100,28 @@ def sign_in(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[SignI
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+@cache
+def hashed_password() -> str:
+    """``PASSWORD`` as the web process's own settings hash it: once, for that is slow on purpose."""
+    return make_password(PASSWORD, hasher="pbkdf2_sha256")
+
+
+def _fill_in(page: Page, user: User) -> None:
+    page.goto("/accounts/login/")
+    page.fill("[name=username]", user.get_username())
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit]")
+
+
+def _give_session(context: BrowserContext, user: User, url: str) -> None:
+    """Put the cookie there that a sign-in would have left."""
+    client = Client()
+    client.force_login(user)
+    name = settings.SESSION_COOKIE_NAME
+    value = client.cookies[name].value
+    context.add_cookies([{"name": name, "value": value, "url": url, "httpOnly": True}])
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_an_image_becomes_footprints_then_decisions_then_a_better_model(
     registry.sync_shipped_models()
     live_stack.start_worker("detect")
     organisation = make_organisation()
-    page = sign_in(make_user(organisation))
+    page = sign_in(make_user(organisation), by_form=True)
     other = sign_in(make_user(organisation))
 
     _create_event(page)

@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
 
-from tests.browser.conftest import CHROMIUM, PASSWORD, PATIENCE_MS, SOFTWARE_WEBGL, WINDOW, SignIn
+from tests.browser.conftest import (
+    CHROMIUM,
+    PASSWORD,
+    PATIENCE_MS,
+    SOFTWARE_WEBGL,
+    WINDOW,
+    SignIn,
+    hashed_password,
+)
 from tests.browser.map_page import await_map, await_saved, pick
-from tests.live import Stack, gone
+from tests.live import Stack, free_port, gone, processes_of
 from tests.unosat.makers import make_done_assessment, make_organisation, make_user
 from unosat.assessments.models import Assessment
 from unosat.ops import processes
@@ -43,7 +50,7 @@ def row(transactional_db: None) -> Assessment:  # noqa: ARG001 (the web process 
 @pytest.fixture
 def analyst(row: Assessment) -> User:
     user = make_user(row.organisation)
-    user.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
+    user.password = hashed_password()
     user.save()
     return user
 
@@ -111,6 +118,18 @@ class Crashing:
         while more := {pid for pid, parent, _ in found if parent in family} - family:
             family |= more
         return sorted(pid for pid, _, line in found if pid in family and kind in line)
+
+
+@pytest.fixture
+def application(
+    transactional_db: None,  # noqa: ARG001 (what the web process sees must be committed)
+    redis_url: str,
+    tmp_path: Path,
+) -> Iterator[Stack]:
+    """A web process that no other test uses: it is killed here."""
+    with processes_of(redis_url, tmp_path / "log") as stack:
+        stack.start_web(free_port())
+        yield stack
 
 
 @pytest.fixture
@@ -243,7 +262,7 @@ def test_nothing_is_sent_as_somebody_else_nor_decided_without_being_kept(  # noq
 ) -> None:
     analyst, colleague = make_user(row.organisation), make_user(row.organisation)
     page = sign_in(analyst)
-    colleague.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
+    colleague.password = hashed_password()
     colleague.save()
     open_map(page, row)
     house = row.buildings.order_by("pk")[0]

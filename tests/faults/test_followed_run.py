@@ -11,7 +11,7 @@ import pytest
 import requests
 from django.test import Client
 
-from tests.live import Stack
+from tests.live import Stack, free_port
 from tests.unosat.makers import make_actor, make_organisation, make_scene, make_user, town
 from unosat.accounts import services as accounts
 from unosat.assessments.models import Assessment
@@ -27,6 +27,7 @@ PATIENCE_SECONDS = 400.0
 def test_a_run_is_followed_from_the_request_to_the_last_shard(
     live_stack: Stack, shipped_model: ModelVersion
 ) -> None:
+    live_stack.start_web(free_port())  # with a log of this run alone
     organisation = make_organisation()
     scene = make_scene(organisation, town())
     staff = make_user(organisation, "admin")

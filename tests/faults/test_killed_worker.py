@@ -59,9 +59,9 @@ def features(actor: Actor, row: Assessment) -> bytes:
     return whole[whole.index(b'"features": [') :]
 
 
-def test_killing_a_worker_changes_no_byte_of_the_result(live_stack: Stack, mosaic: Scene) -> None:
+def test_killing_a_worker_changes_no_byte_of_the_result(backstage: Stack, mosaic: Scene) -> None:
     actor = make_actor(mosaic.organisation)
-    workers = [live_stack.start_worker("detect", **FAST) for _ in range(2)]
+    workers = [backstage.start_worker("detect", **FAST) for _ in range(2)]
     undisturbed = start(actor, mosaic)
     wait(lambda: is_done(actor, undisturbed))
     assert undisturbed.shards.count() >= 6
@@ -69,8 +69,8 @@ def test_killing_a_worker_changes_no_byte_of_the_result(live_stack: Stack, mosai
     disturbed = start(actor, mosaic)
     wait(lambda: shards_done(disturbed) >= 2)
     wait(lambda: row_of(workers[0].pid, disturbed))
-    live_stack.kill_worker(workers[0])
-    live_stack.start_worker("detect", **FAST)
+    backstage.kill_worker(workers[0])
+    backstage.start_worker("detect", **FAST)
     wait(lambda: is_done(actor, disturbed))
 
     assert disturbed.shards.filter(attempt__gt=1).exists()
@@ -80,10 +80,10 @@ def test_killing_a_worker_changes_no_byte_of_the_result(live_stack: Stack, mosai
 
 
 def test_a_cancel_in_the_middle_stops_within_a_tile_and_leaves_nothing(
-    live_stack: Stack, mosaic: Scene
+    backstage: Stack, mosaic: Scene
 ) -> None:
     actor = make_actor(mosaic.organisation)
-    live_stack.start_worker("detect", **FAST)
+    backstage.start_worker("detect", **FAST)
     row = start(actor, mosaic)
     wait(lambda: row.shards.filter(state="running", tiles_done__gt=0).exists())
 

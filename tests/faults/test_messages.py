@@ -34,8 +34,8 @@ def state_of(row: Assessment) -> str:
     return row.state
 
 
+@pytest.mark.usefixtures("backstage")
 def test_jobs_asked_for_while_the_broker_is_away_start_once_each(
-    live_stack: Stack,
     servers: Servers,
     long: bool,  # noqa: FBT001
 ) -> None:
@@ -53,7 +53,6 @@ def test_jobs_asked_for_while_the_broker_is_away_start_once_each(
     servers.restart_queue()
     wait(lambda: not Job.objects.exclude(state="done").exists())
 
-    assert live_stack.url
     assert list(Job.objects.values_list("attempt").distinct()) == [(1,)]
     assert Job.objects.filter(attempt=1, state="done").count() == count
     print(f"\n{count} jobs committed without a broker in {committed:.1f} s, each started once")  # noqa: T201
@@ -61,7 +60,7 @@ def test_jobs_asked_for_while_the_broker_is_away_start_once_each(
 
 @pytest.mark.usefixtures("only_long")
 def test_messages_delivered_again_in_the_middle_of_a_shard_make_no_building_twice(
-    live_stack: Stack,
+    backstage: Stack,
     long: bool,  # noqa: FBT001
 ) -> None:
     """Redis gives up on a worker after 5 seconds; a shard takes far longer."""
@@ -73,7 +72,7 @@ def test_messages_delivered_again_in_the_middle_of_a_shard_make_no_building_twic
     wait(lambda: state_of(row) == "running")
     tiles = max(row.shards.values_list("tiles_total", flat=True))
     for _ in range(2):
-        live_stack.start_standin(
+        backstage.start_standin(
             "detect",
             STANDIN_TILE_SECONDS=str(shard_seconds / tiles),
             UNOSAT_VISIBILITY_SECONDS="5",
@@ -85,7 +84,7 @@ def test_messages_delivered_again_in_the_middle_of_a_shard_make_no_building_twic
     found = Footprint.objects.filter(assessment=row)
     assert found.count() == found.values("uid").distinct().count() == HOUSES
     assert set(row.shards.values_list("attempt", "interruptions")) == {(1, 0)}
-    assert redelivered(live_stack) > 0
+    assert redelivered(backstage) > 0
 
 
 def redelivered(stack: Stack) -> int:

@@ -89,7 +89,7 @@ def test_four_workers_do_nearly_four_times_as_much(
 
 
 @pytest.mark.usefixtures("only_long")
-def test_a_poison_shard_delays_another_run_by_little(live_stack: Stack) -> None:
+def test_a_poison_shard_delays_another_run_by_little(backstage: Stack) -> None:
     poison = make_model()
     bad = start()
     wait(bad.shards.exists)
@@ -97,7 +97,7 @@ def test_a_poison_shard_delays_another_run_by_little(live_stack: Stack) -> None:
     Assessment.objects.filter(pk=bad.pk).update(state="cancelled")  # until it is let loose
     ModelVersion.objects.filter(pk=poison.pk).update(active=False)
     make_model()
-    live_stack.start_standin(
+    backstage.start_standin(
         "detect",
         STANDIN_POISON=str(poison.pk),
         STANDIN_TILE_SECONDS=str(2 * TILE_SECONDS),

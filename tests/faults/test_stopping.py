@@ -39,12 +39,12 @@ def state_of(row: Assessment) -> str:
 
 
 def test_a_worker_told_to_stop_gives_its_shard_back_after_a_tile_and_another_does_it(
-    live_stack: Stack,
+    backstage: Stack,
 ) -> None:
     make_model()
     row = start()
     standin = {"STANDIN_TILE_SECONDS": str(TILE_SECONDS), "UNOSAT_LEASE_SECONDS": "30"}
-    first = live_stack.start_standin("detect", **standin)
+    first = backstage.start_standin("detect", **standin)
     wait(lambda: row.shards.filter(state="running", tiles_done__gt=0).exists())
     seen = row.shards.get(state="running").tiles_done
 
@@ -56,7 +56,7 @@ def test_a_worker_told_to_stop_gives_its_shard_back_after_a_tile_and_another_doe
     assert put_down.tiles_done <= seen + 2  # the one under way, and one not yet noted in the row
     assert (put_down.state, put_down.interruptions) == ("waiting", 0)
 
-    live_stack.start_standin("detect", **standin | {"STANDIN_TILE_SECONDS": "0"})
+    backstage.start_standin("detect", **standin | {"STANDIN_TILE_SECONDS": "0"})
     wait(lambda: state_of(row) == "done")
 
     assert Footprint.objects.filter(assessment=row).count() == HOUSES
@@ -65,7 +65,7 @@ def test_a_worker_told_to_stop_gives_its_shard_back_after_a_tile_and_another_doe
 
 @pytest.mark.usefixtures("only_long")
 def test_a_shard_that_kills_its_workers_is_given_up_and_other_runs_are_done(
-    live_stack: Stack,
+    backstage: Stack,
 ) -> None:
     poison = make_model()
     bad = start()
@@ -76,7 +76,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_and_other_runs_are_done(
     Shard.objects.filter(assessment=bad, index__gt=0).delete()
     good = start()
 
-    live_stack.start_standin("detect", STANDIN_POISON=str(poison.pk), UNOSAT_LEASE_SECONDS="3")
+    backstage.start_standin("detect", STANDIN_POISON=str(poison.pk), UNOSAT_LEASE_SECONDS="3")
     wait(lambda: state_of(good) == "done")
     wait(lambda: state_of(bad) == "failed")
 

@@ -3,16 +3,18 @@ import { afterEach, expect, test, vi } from "vitest";
 import type { Given } from "../api/answers";
 import { openTab } from "../review/answersInTests";
 import type { Answer } from "../review/log/sender";
-import { createJudging, type Item } from "./judging";
+import { createJudging, TAKE_BACK_MS, type Item } from "./judging";
 
 const SAVED: Answer = { is: "saved", building: null, also: [] };
 const AWAY: Answer = { is: "away", why: "unreachable", message: "The server cannot be reached." };
+const LONGER_THAN_HELD_MS = 2 * TAKE_BACK_MS;
 const item = (id: string, version = 0): Item => ({ id, outline: [], side_m: 60, before: false, version });
 
 let user = 0;
 const kills: (() => void)[] = [];
 afterEach(() => {
   for (const kill of kills.splice(0)) kill();
+  vi.useRealTimers();
 });
 
 /** A page of second looks; `instead` is what the server answers in turn, before it takes anything. */
@@ -106,6 +108,7 @@ test("without a connection answers wait, in their order, and are counted", async
 });
 
 test("a killed tab loses no answer, and what was answered is not shown again", async () => {
+  vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"], shouldAdvanceTime: true });
   const { judge, kill, page, sent, line } = await world(["a", "b", "c"]);
   line.down = true;
   judge.judge("destroyed");
@@ -117,7 +120,8 @@ test("a killed tab loses no answer, and what was answered is not shown again", a
   expect(again.store.now).toMatchObject({ items: [{ id: "c" }], left: 1 });
   expect(again.answers.store.now.waiting).toHaveLength(2);
   line.down = false;
-  await vi.waitFor(() => expect(again.answers.store.now.waiting).toEqual([]), 15_000);
+  await vi.advanceTimersByTimeAsync(LONGER_THAN_HELD_MS);
+  await vi.waitFor(() => expect(again.answers.store.now.waiting).toEqual([]), 10_000);
   expect([...sent].sort()).toEqual(["a destroyed", "b no_building"]);
 });
 

@@ -325,13 +325,13 @@ def test_models_that_take_turns_in_a_worker_are_loaded_once(
 
 @pytest.mark.timeout(900)
 def test_a_worker_takes_turns_between_one_image_and_a_pair_of_real_ones(
-    live_stack: Stack, organisation: Organisation, data_dir: Path
+    backstage: Stack, organisation: Organisation, data_dir: Path
 ) -> None:
     registry.sync_shipped_models()
     actor = make_actor(organisation)
     before, after = (real_scene(organisation, data_dir, when) for when in ("pre", "post"))
     Scene.objects.filter(pk=before.pk).update(phase="before", event=after.event)
-    live_stack.start_worker("detect", OMP_NUM_THREADS="1")
+    backstage.start_worker("detect", OMP_NUM_THREADS="1")
 
     rows = [start(actor, chosen, after) for chosen in (before, None, before)]
     end = time.monotonic() + PATIENCE_SECONDS

@@ -19,7 +19,7 @@ from tusclient.client import TusClient
 
 from tests import tus_js
 from tests.conftest import MakeGeotiff
-from tests.live import Stack, free_port, processes_of
+from tests.live import Stack
 from tests.unosat.makers import make_actor, make_organisation
 from unosat.accounts import services
 from unosat.ops.store import store_path
@@ -29,14 +29,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 BYTES = "application/offset+octet-stream"
 FACTS = {"filename": "after.tif", "event_name": "Storm", "phase": "after"}
-
-
-@pytest.fixture
-def web(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[Stack]:  # noqa: ARG001
-    """The real web process on the test database; no worker."""
-    with processes_of(redis_url, tmp_path / "log") as stack:
-        stack.start_web(free_port())
-        yield stack
 
 
 @pytest.fixture

@@ -43,14 +43,14 @@ def wait(run: TrainingRun, true: Callable[[], bool]) -> None:
 
 
 def test_a_killed_worker_costs_time_but_neither_the_run_nor_a_second_version(
-    live_stack: Stack, world: World, run: TrainingRun, store: Path
+    backstage: Stack, world: World, run: TrainingRun, store: Path
 ) -> None:
-    worker = live_stack.start_worker("train", **env(store, 6))
+    worker = backstage.start_worker("train", **env(store, 6))
     wait(run, lambda: run.progress.get("step", 0) >= 1)
-    live_stack.kill_worker(worker)
+    backstage.kill_worker(worker)
     dataset = run.dataset_id
 
-    live_stack.start_worker("train", **env(store, 6))
+    backstage.start_worker("train", **env(store, 6))
     wait(run, lambda: run.state == "done")
 
     assert Job.objects.get(subject_id=run.pk).attempt == 2
@@ -61,9 +61,9 @@ def test_a_killed_worker_costs_time_but_neither_the_run_nor_a_second_version(
 
 
 def test_cancelling_stops_a_worker_within_a_step_and_frees_it_for_the_next_run(
-    live_stack: Stack, world: World, run: TrainingRun, store: Path
+    backstage: Stack, world: World, run: TrainingRun, store: Path
 ) -> None:
-    live_stack.start_worker("train", **env(store, 100_000))
+    backstage.start_worker("train", **env(store, 100_000))
     wait(run, lambda: run.progress.get("step", 0) >= 1)
 
     services.cancel(world.admin, run.pk)
