@@ -22,6 +22,7 @@ export function createLists(core: Core) {
   let round = 0; // of the queue: an answer to an earlier question is not wanted any more
   let filling: Promise<void> | null = null;
   let looked = 0; // into the view: an answer about where the map was before is not wanted any more
+  let turned = 0; // the table's pages, for the same reason
   let behind = false; // the map has moved, and the list could not follow
 
   const refreshList = async (): Promise<void> => {
@@ -230,18 +231,19 @@ export function createLists(core: Core) {
   };
 
   const turnTo = async (table: Table): Promise<void> => {
-    const asked: Table = { ...table, is: "loading" };
-    store.set({ table: asked });
+    const mine = ++turned;
+    store.set({ table: { ...table, is: "loading" } });
     try {
       const { queue, view } = store.now;
       const found = await queuePage(page.id, {
         filters: queue.filters, minScore: view.minScore, order: table.order,
         cursor: table.cursors.at(-1), limit: TABLE_ROWS,
       });
-      if (store.now.table !== asked) return;
-      store.set({ table: { ...asked, is: "ready", rows: learn(found.buildings), next: found.next } });
+      if (mine !== turned || !store.now.table) return;
+      store.set({ table: { ...table, is: "ready", rows: learn(found.buildings), next: found.next } });
     } catch (error) {
-      if (store.now.table === asked) store.set({ table: { ...asked, is: "failed" } });
+      if (mine !== turned || !store.now.table) return;
+      store.set({ table: { ...table, is: "failed" } });
       fail(error);
     }
   };
