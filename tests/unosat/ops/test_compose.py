@@ -232,6 +232,7 @@ def test_a_machine_that_only_works_starts_the_same_workers(name: str) -> None:
 
     assert service["command"] == SERVICES[queue]["command"]
     assert service["image"] == SERVICES[queue]["image"]
+    assert service["stop_grace_period"] == SERVICES[queue]["stop_grace_period"]
     assert service["profiles"]
     assert "depends_on" not in service  # what it needs runs elsewhere
 
