@@ -17,13 +17,16 @@ PROJECT = Path(__file__).resolve().parents[3]
 TEXT = (PROJECT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+IMAGES = {"unosat-web", "unosat-worker"}
+OURS = {name: service for name, service in SERVICES.items() if service["image"] in IMAGES}
 # documented by the images themselves
 OF_IMAGES = {
     "database": {"POSTGRES_PASSWORD"},
     "redis": {"REDISCLI_AUTH"},
 }
 OF_UVICORN = {("web", "FORWARDED_ALLOW_IPS")}
+OF_MAKE_RUN = {"UNOSAT_HOST", "UNOSAT_PORT"}
+NEVER_DEPLOYED = {"UNOSAT_DEBUG"}  # its pages show settings to strangers
 SECRETS = {
     "UNOSAT_SECRET_KEY",
     "UNOSAT_DATABASE_PASSWORD",
@@ -83,9 +86,23 @@ def test_the_options_of_a_command_exist(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_the_variables_of_our_processes_are_read_by_the_settings(name: str) -> None:
     settings = (PROJECT / "unosat" / "settings.py").read_text()
+    readers = settings + (PROJECT / "detection" / "backends" / "__init__.py").read_text()
 
     for variable in OURS[name]["environment"]:
-        assert f'"{variable}"' in settings or (name, variable) in OF_UVICORN
+        assert f'"{variable}"' in readers or (name, variable) in OF_UVICORN
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_variable_that_the_readme_offers_is_handed_over(name: str) -> None:
+    offered = _variables_of_the_readme() - OF_MAKE_RUN - NEVER_DEPLOYED - {"UNOSAT_DEVICE"}
+
+    assert offered <= set(OURS[name]["environment"])
+
+
+def _variables_of_the_readme() -> set[str]:
+    """Of the table under "Running it"; the first column may name several."""
+    rows = re.findall(r"^\| (`UNOSAT_.+?) \|", (PROJECT / "README.md").read_text(), re.M)
+    return set(re.findall(r"`(UNOSAT_[A-Z_]+)`", " ".join(rows)))
 
 
 @pytest.mark.parametrize("name", OF_IMAGES)
@@ -104,9 +121,9 @@ def test_secrets_have_no_default() -> None:
 
 
 def test_the_files_that_are_built_from_and_mounted_exist() -> None:
-    for service in OURS.values():
-        assert (PROJECT / service["build"]["dockerfile"]).is_file()
     for service in SERVICES.values():
+        if "build" in service:
+            assert (PROJECT / service["build"]["dockerfile"]).is_file()
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert (PROJECT / source).exists() if "/" in source else source in COMPOSE["volumes"]
@@ -180,15 +197,74 @@ def test_the_web_image_holds_no_torch_and_the_worker_image_does() -> None:
 WORKERS: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.workers.yml").read_text())
 
 
-@pytest.mark.parametrize("name", WORKERS["services"])
+WORKING = {name: one for name, one in WORKERS["services"].items() if name != "image"}
+
+
+def _built(services: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """How each image is made; two ways of one name fail where Docker's images lie in containerd."""
+    builders = [service for service in services.values() if "build" in service]
+    made = {service["image"]: service["build"] for service in builders}
+    assert len(made) == len(builders)
+    return made
+
+
+def test_each_image_is_built_once_and_alike_on_every_machine() -> None:
+    assert set(_built(SERVICES)) == IMAGES
+    assert _built(WORKERS["services"]) == _built(SERVICES)
+
+
+def test_every_profile_builds_the_image_that_it_uses() -> None:
+    builds = {
+        (profile, service["image"])
+        for service in WORKERS["services"].values()
+        if "build" in service
+        for profile in service["profiles"]
+    }
+
+    for service in WORKING.values():
+        for profile in service["profiles"]:
+            assert (profile, service["image"]) in builds
+
+
+@pytest.mark.parametrize("name", WORKING)
 def test_a_machine_that_only_works_starts_the_same_workers(name: str) -> None:
-    service, queue = WORKERS["services"][name], name.partition("-")[0]
+    service, queue = WORKING[name], name.partition("-")[0]
 
     assert service["command"] == SERVICES[queue]["command"]
     assert service["image"] == SERVICES[queue]["image"]
-    assert service["build"] == SERVICES[queue]["build"]
+    assert service["stop_grace_period"] == SERVICES[queue]["stop_grace_period"]
     assert service["profiles"]
     assert "depends_on" not in service  # what it needs runs elsewhere
+
+
+def test_the_two_files_keep_their_own_containers_and_volumes_whatever_their_folder() -> None:
+    assert {COMPOSE["name"], WORKERS["name"]} == {"unosat", "unosat-workers"}
+
+
+@pytest.mark.parametrize("service", [SERVICES["detect"], SERVICES["train"], *WORKING.values()])
+def test_a_worker_with_a_gpu_gets_the_library_to_compute_on_it(service: dict[str, Any]) -> None:
+    """Docker hands a container only what is named, once any of NVIDIA's capabilities is named."""
+    resources = service.get("deploy", {}).get("resources", {})
+
+    for device in resources.get("reservations", {}).get("devices", []):
+        assert {"gpu", "compute", "utility"} <= set(device["capabilities"])
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_a_machine_that_only_works_has_no_store_that_nobody_named(name: str) -> None:
+    """A folder, or with a bucket this machine's own; with neither Compose refuses to start."""
+    (volume,) = WORKING[name]["volumes"]
+
+    assert volume == "${UNOSAT_STORE_FOLDER:-${UNOSAT_STORAGE_URL:+store}}:/store"
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_a_machine_that_only_works_can_be_told_what_the_others_are(name: str) -> None:
+    of_web_alone = {"UNOSAT_SECRET_KEY", "UNOSAT_ALLOWED_HOSTS", "UNOSAT_TRUSTED_ORIGINS"}
+    of_web_alone |= {"UNOSAT_HTTPS", "UNOSAT_METRICS_TOKEN"}
+    offered = _variables_of_the_readme() - OF_MAKE_RUN - NEVER_DEPLOYED - of_web_alone
+
+    assert set(WORKING[name]["environment"]) == offered
 
 
 def test_a_machine_that_only_works_is_told_where_everything_is() -> None:
