@@ -1,13 +1,13 @@
 """Answers of second looks and of a sample outlive the line and the tab, and arrive once."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import BrowserContext, Error, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import SignIn
+from tests.browser.tabs import killed
 from tests.unosat.makers import make_actor, make_done_assessment, make_organisation, make_user
 from unosat.assessments.models import Assessment
 from unosat.quality.models import Item, Sample
@@ -144,12 +144,3 @@ def lose_each_receipt_once(context: BrowserContext) -> list[str]:
     context.route("**/api/v1/**", lose)  # before the old one goes: nothing gets past both
     context.unroute("**/api/v1/**", no_line)
     return lost
-
-
-def killed(page: Page) -> Page:
-    """A new tab in place of one whose process crashed: it had no chance to say anything more."""
-    with suppress(Error):
-        page.goto("chrome://crash")
-    context = page.context
-    page.close()
-    return context.new_page()

@@ -5,15 +5,15 @@ One journey after the other, in a browser of its own whose profile outlives it.
 
 import os
 import signal
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import (
     CHROMIUM,
@@ -25,6 +25,7 @@ from tests.browser.conftest import (
     hashed_password,
 )
 from tests.browser.map_page import await_map, await_saved, pick
+from tests.browser.tabs import killed
 from tests.live import Stack, free_port, gone, processes_of
 from tests.unosat.makers import make_done_assessment, make_organisation, make_user
 from unosat.assessments.models import Assessment
@@ -34,7 +35,6 @@ from unosat.review.models import Building, Decision
 pytestmark = pytest.mark.browser
 
 HOUSES = 6
-TRIES = 5  # of a tab after all of them were killed
 EACH = 10  # decisions on each house without a line
 ALL = HOUSES * EACH
 FULL = """IDBObjectStore.prototype.add = () => {
@@ -75,49 +75,24 @@ class Crashing:
         self.context.set_default_timeout(PATIENCE_MS)
         return self.context
 
-    def kill_tabs(self) -> None:
-        """Kill -9 of every process that draws a page."""
-        for pid in self._processes("--type=renderer"):
-            os.kill(pid, signal.SIGKILL)
-            assert gone(pid)
-
-    def new_tab(self) -> Page:
-        """A tab; tried again while the browser still hands out a process that was just killed."""
-        for _ in range(TRIES):
-            try:
-                return self.context.new_page()
-            except Error:
-                time.sleep(1)
-        return self.context.new_page()
-
     def crash(self) -> None:
         """Kill -9 of the browser itself."""
-        (pid,) = self._processes("")
+        pid = self._process()
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
 
-    def _processes(self, kind: str) -> list[int]:
-        """Of this profile only: the browser (kind ""), or its children of a kind."""
+    def _process(self) -> int:
+        """Of the browser with this profile, and of none of its children."""
         found = []
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
-            try:
+            with suppress(FileNotFoundError, ProcessLookupError):
                 line = (folder / "cmdline").read_bytes().decode(errors="replace")
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            found.append((int(folder.name), parent, line))
-        browsers = {
-            pid for pid, _, line in found if str(self.profile) in line and "--type=" not in line
-        }
-        browsers = {pid for pid in browsers if "chrom" in _name(pid)}
-        if not kind:
-            return sorted(browsers)
-        family = set(browsers)
-        while more := {pid for pid, parent, _ in found if parent in family} - family:
-            family |= more
-        return sorted(pid for pid, _, line in found if pid in family and kind in line)
+                if str(self.profile) in line and "--type=" not in line:
+                    found.append(int(folder.name))
+        (pid,) = [pid for pid in found if "chrom" in _name(pid)]
+        return pid
 
 
 @pytest.fixture
@@ -200,8 +175,7 @@ def test_no_decision_is_lost_and_none_is_made_twice(  # noqa: PLR0915 (one journ
     # The tab is killed, then the whole browser: all is there again, and as it was decided.
     browser.context.route("**/decisions", not_sending)
     browser.context.set_offline(False)
-    browser.kill_tabs()
-    page = browser.new_tab()
+    page = killed(page)
     open_map(page, row)
     unsaved(page, ALL)
     browser.crash()
