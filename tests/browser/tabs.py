@@ -2,7 +2,9 @@
 
 from contextlib import suppress
 
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Error, Page, ViewportSize
+
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def killed(page: Page) -> Page:
@@ -12,3 +14,9 @@ def killed(page: Page) -> Page:
     context = page.context
     page.close()
     return context.new_page()
+
+
+def resize(page: Page, size: ViewportSize) -> None:
+    """Give it another size, of which a page hears in a frame after."""
+    page.set_viewport_size(size)
+    page.evaluate(TWO_FRAMES)

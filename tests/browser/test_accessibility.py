@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.axe import FOCUS_SHOWN, Check
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import await_map, await_saved, pick, picked, screen_position
+from tests.browser.tabs import resize
 from tests.unosat.makers import (
     SIDE,
     make_done_assessment,
@@ -327,8 +328,7 @@ def test_a_tablet_is_enough(
     house.refresh_from_db()
     assert (house.grade, house.review) == ("minor_damage", "regraded")
 
-    page.set_viewport_size({"width": 320, "height": 256})  # 1280 by 1024 at 400 %
-    page.wait_for_timeout(300)
+    resize(page, {"width": 320, "height": 256})  # 1280 by 1024 at 400 %
     check(page, "review at 400 %")
     for address in ("/", f"/events/{row.scene.event_id}/", "/models/", f"/assessments/{row.pk}/"):
         page.goto(address)

@@ -12,6 +12,7 @@ from tests import long
 from tests.browser.axe import Check, walk_by_tab
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import await_map, pick
+from tests.browser.tabs import resize
 from tests.browser.test_two_people import without_news
 from tests.unosat.makers import (
     SIDE,
@@ -165,10 +166,10 @@ def _reach_all(page: Page) -> None:
 
 def _check_narrow(page: Page, check: Check, state: str) -> None:
     """At 400 %: nothing is wrong, and nothing is scrolled to the side but tables."""
-    page.set_viewport_size(NARROW)
+    resize(page, NARROW)
     check(page, f"{state} at 400 %")
     assert page.evaluate(TOO_WIDE) == [], state
-    page.set_viewport_size(WIDE)
+    resize(page, WIDE)
 
 
 @long.journeys

@@ -28,7 +28,7 @@ export function reachScrollers(): void {
   addEventListener("htmx:beforeSwap", () => {
     focused = all().findIndex((one) => one === document.activeElement);
   });
-  addEventListener("htmx:afterSettle", () => {
+  addEventListener("htmx:afterSwap", () => {
     look();
     if (document.activeElement === document.body) all()[focused]?.focus({ preventScroll: true });
     focused = -1;
