@@ -5,9 +5,16 @@ from collections.abc import Iterable
 
 from playwright.sync_api import Page
 
+from tests.unosat.makers import NORTH, STEP, WEST
+
 TILE_PX = 512  # of MapLibre's world at zoom 0
 
 Place = tuple[float, float]  # longitude, latitude, in degrees
+
+
+def place(column: float, line: float) -> Place:
+    """Of a pixel of the made image."""
+    return WEST + column * STEP, NORTH - line * STEP
 
 
 def await_map(page: Page) -> None:

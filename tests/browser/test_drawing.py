@@ -6,11 +6,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SignIn
-from tests.browser.map_page import await_map, await_saved, click_on, drag, pick, screen_position
+from tests.browser.map_page import (
+    Place,
+    await_map,
+    await_saved,
+    click_on,
+    drag,
+    pick,
+    place,
+    screen_position,
+)
 from tests.unosat.makers import (
-    NORTH,
     STEP,
-    WEST,
     make_done_assessment,
     make_organisation,
     make_user,
@@ -20,8 +27,6 @@ from unosat.review import replay, services
 from unosat.review.models import Building, Decision, ReviewedArea
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
-
-Place = tuple[float, float]
 
 
 @pytest.fixture
@@ -35,11 +40,6 @@ def page(row: Assessment, sign_in: SignIn) -> Page:
     opened.goto(f"/assessments/{row.pk}/")
     await_map(opened)
     return opened
-
-
-def place(column: float, line: float) -> Place:
-    """Of a pixel of the image."""
-    return WEST + column * STEP, NORTH - line * STEP
 
 
 def houses(row: Assessment) -> list[Building]:

@@ -9,11 +9,9 @@ from playwright.sync_api import CDPSession, Page, expect
 
 from tests import long
 from tests.browser.conftest import SignIn
-from tests.browser.map_page import await_map, await_saved, screen_position
+from tests.browser.map_page import Place, await_map, await_saved, place, screen_position
 from tests.unosat.makers import (
-    NORTH,
     STEP,
-    WEST,
     make_done_assessment,
     make_organisation,
     make_user,
@@ -25,8 +23,6 @@ from unosat.review.models import Building
 from unosat.review.services import DecisionRequest
 
 pytestmark = [long.journeys, pytest.mark.browser, pytest.mark.usefixtures("application")]
-
-Place = tuple[float, float]
 
 FINGER_PX = 44  # of the screen
 STEPS = 8  # of a finger's way
@@ -199,11 +195,6 @@ def _join(page: Page, first: Building, annexe: Building) -> None:
     _tap(page, (spot.x, spot.y))
     page.wait_for_selector(".drawing :text('enclosed')")
     assert page.evaluate(TOO_SMALL, FINGER_PX) == []
-
-
-def place(column: float, line: float) -> Place:
-    """Of a pixel of the image."""
-    return WEST + column * STEP, NORTH - line * STEP
 
 
 def _tap(page: Page, *places: Place) -> None:

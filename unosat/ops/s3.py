@@ -98,14 +98,14 @@ def fetch(key: str, path: Path) -> None:
 def send(path: Path, key: str) -> None:
     """Make an object of a file: whole or not at all, in parts if it is large."""
     with _faults(key), path.open("rb") as file:
-        storage = _quick(_place()) if path.stat().st_size <= SMALL_BYTES else _storage()
+        storage = _storage(quick=path.stat().st_size <= SMALL_BYTES)
         storage.save(key, File(file))
 
 
 def opened(key: str) -> "File[bytes]":
     """An object's bytes, all here."""
     with _faults(key):
-        file = _quick(_place()).open(key)
+        file = _storage(quick=True).open(key)
         file.open()  # fetches it
         return cast("File[bytes]", file)
 
@@ -113,19 +113,19 @@ def opened(key: str) -> "File[bytes]":
 def exists(key: str) -> bool:
     """Whether there is such an object."""
     with _faults(key):
-        return bool(_quick(_place()).exists(key))
+        return bool(_storage(quick=True).exists(key))
 
 
 def names(folder: str) -> list[str]:
     """Names of the objects right below a folder."""
     with _faults(folder):
-        return sorted(_quick(_place()).listdir(folder)[1])
+        return sorted(_storage(quick=True).listdir(folder)[1])
 
 
 def remove(key: str) -> None:
     """Remove an object, or all below a folder."""
     below = _place().full_key(f"{key}/")
-    storage = _quick(_place())
+    storage = _storage(quick=True)
     with _faults(key):
         storage.delete(key)
         storage.bucket.objects.filter(Prefix=below).delete()
@@ -227,9 +227,9 @@ def _place() -> Bucket:
     return cast("Bucket", settings.UNOSAT_BUCKET)
 
 
-def _storage() -> S3Storage:
-    """With patience, for what may be large."""
-    return cast("S3Storage", storages["default"])
+def _storage(*, quick: bool = False) -> S3Storage:
+    """With patience, for what may be large; ``quick`` for what is small."""
+    return _quick(_place()) if quick else cast("S3Storage", storages["default"])
 
 
 @lru_cache(maxsize=4)

@@ -162,7 +162,7 @@ def ingest_failed(scene_id: UUID, code: str, message: str) -> None:
     """
     scene = Scene.objects.select_related("upload").filter(pk=scene_id).first()
     if scene is None:
-        return  # deleted since; an error here would stop the sweeper that gives its job up
+        return  # deleted since; an error here would keep its job from ever being given up
     Scene.objects.filter(pk=scene_id).exclude(state=State.READY).update(
         state=State.REFUSED, refusal_code=code, refusal_message=message
     )

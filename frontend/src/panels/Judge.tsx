@@ -7,7 +7,7 @@ import type { KeySwitch } from "../review/desk";
 import type { Judge as Judging } from "../review/judging";
 import { useStore } from "../review/store";
 import { Kept } from "./Kept";
-import { GradeMark, GradeName, Key } from "./parts";
+import { GradeMark, GradeName, Key, SingleKeys, useKeySwitch } from "./parts";
 
 export interface JudgePage {
   sample: string;
@@ -29,11 +29,7 @@ export function Judge({ judge, page, keys }: { judge: Judging; page: JudgePage; 
   const { things, left, finished, waiting, said, trouble } = useStore(judge.store);
   const unsaved = useStore(judge.answers.store).waiting.length;
   const [sight, setSight] = useState<Sight>({ wide: false, before: false, bare: false });
-  const [single, setSingle] = useState(keys.on);
-  const choose = (on: boolean): void => {
-    setSingle(on);
-    keys.keep(on);
-  };
+  const [single, choose] = useKeySwitch(keys);
   const thing = things[0];
   useKeys(judge, thing, single, setSight);
   useEffect(() => {
@@ -89,15 +85,7 @@ export function Judge({ judge, page, keys }: { judge: Judging; page: JudgePage; 
                 Back to the one before <Key>⌫</Key>
               </button>
             </div>
-            <label class="check">
-              <input
-                type="checkbox"
-                name="keys"
-                checked={single}
-                onChange={(event) => choose(event.currentTarget.checked)}
-              />
-              Single keys decide
-            </label>
+            <SingleKeys on={single} choose={choose} />
           </section>
         </div>
       ) : (

@@ -10,7 +10,7 @@ import type { Review } from "../api/types";
 import { BuildingPanel } from "./BuildingPanel";
 import { DrawingCard } from "./DrawingCard";
 import { Images } from "./Images";
-import { ActionButton, GradeMark } from "./parts";
+import { ActionButton, GradeMark, SingleKeys } from "./parts";
 import { Progress } from "./Progress";
 import { QueuePanel } from "./Queue";
 import { Teams } from "./Teams";
@@ -105,15 +105,7 @@ function Habits({ session }: { session: Session }) {
   return (
     <details class="fold">
       <summary>Keys and habits</summary>
-      <label class="check">
-        <input
-          type="checkbox"
-          name="keys"
-          checked={keysOn}
-          onChange={(event) => session.setKeys(event.currentTarget.checked)}
-        />
-        Single keys decide
-      </label>
+      <SingleKeys on={keysOn} choose={(on) => session.setKeys(on)} />
       <label class="check">
         <input
           type="checkbox"

@@ -1,8 +1,10 @@
 /** Small pieces that several panels share. */
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 
 import { GRADE_COLOURS, GRADE_INK, GRADE_KEYS, GRADE_NAMES, hatchLines, type Grade } from "../geo/grades";
 import { actionNamed, there, type ActionName } from "../review/actions";
+import type { KeySwitch } from "../review/desk";
 import { shown, spoken } from "../review/keymap";
 import type { Session } from "../review/session";
 import { useStore } from "../review/store";
@@ -54,6 +56,25 @@ export function useKey(session: Session, name: ActionName): string | undefined {
   const { keymap } = useStore(session.desk.store);
   const { keysOn } = useStore(session.store);
   return keysOn || actionNamed(name).fixed ? keymap.get(name)?.[0] : undefined;
+}
+
+/** Whether single keys decide, and how to change that for good. */
+export function useKeySwitch(keys: KeySwitch): [boolean, (on: boolean) => void] {
+  const [on, setOn] = useState(keys.on);
+  const choose = (is: boolean): void => {
+    setOn(is);
+    keys.keep(is);
+  };
+  return [on, choose];
+}
+
+export function SingleKeys({ on, choose }: { on: boolean; choose: (on: boolean) => void }) {
+  return (
+    <label class="check">
+      <input type="checkbox" name="keys" checked={on} onChange={(event) => choose(event.currentTarget.checked)} />
+      Single keys decide
+    </label>
+  );
 }
 
 interface ActionButtonProps {

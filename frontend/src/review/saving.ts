@@ -256,12 +256,13 @@ export function createSaving(parts: Parts) {
     const { uid, version } = on;
     const now = (uid && known(uid)) || null;
     const draft = again(act.draft, uid, version);
-    const joined = act.parts?.map((one) => known(one.uid) ?? one);
-    if (!keep(draft, now ?? act.base, { is: "redo", of: act.draft.id }, joined)) return;
+    if (!keep(draft, now ?? act.base, { is: "redo", of: act.draft.id }, asKnown(act.parts))) return;
     if (now) show(foretell(now, draft));
     if (uid) goTo(uid);
     say(`Done again: ${KIND_NAMES[act.draft.kind]}.`);
   };
+
+  const asKnown = (parts: Entry["parts"]): Entry["parts"] => parts?.map((one) => known(one.uid) ?? one);
 
   /** The other buildings of a merge, at the versions that are known now. */
   const asTheyStand = ({ others }: Draft): Pick<Draft, "others"> =>
@@ -302,8 +303,7 @@ export function createSaving(parts: Parts) {
         ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: base.uid,
         on_version: base.version,
       };
-      const asNow = joined?.map((one) => known(one.uid) ?? one);
-      anew.push(entryOf(mineAgain, base, { is: "do" }, asNow));
+      anew.push(entryOf(mineAgain, base, { is: "do" }, asKnown(joined)));
       base = foretell(base, mineAgain);
     }
     keeper.keep(anew, endsOf(ids, mine ? "mine" : "theirs"));

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { picture, type Answer } from "../api/teams";
 import { GRADE_KEYS, GRADES, type Grade } from "../geo/grades";
 import { Kept } from "../panels/Kept";
-import { GradeMark, Key } from "../panels/parts";
+import { GradeMark, Key, SingleKeys, useKeySwitch } from "../panels/parts";
 import type { KeySwitch } from "../review/desk";
 import { useStore } from "../review/store";
 import { ANSWER_NAMES } from "./answers";
@@ -36,7 +36,7 @@ export function JudgingPage({ judge, settles, answers, keys }: PageProps) {
   const { waiting } = useStore(judge.answers.store);
   const [wide, setWide] = useState(false);
   const [bare, setBare] = useState(false);
-  const [keysOn, setKeysOn] = useState(keys.on);
+  const [keysOn, chooseKeys] = useKeySwitch(keys);
   const item = items[0];
   const offered = settles ? answers : (Object.keys(ANSWER_NAMES) as Answer[]);
 
@@ -60,11 +60,6 @@ export function JudgingPage({ judge, settles, answers, keys }: PageProps) {
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, [judge, keysOn, offered]);
-
-  const chooseKeys = (on: boolean): void => {
-    setKeysOn(on);
-    keys.keep(on);
-  };
 
   return (
     <div class="judging" data-item={item?.id ?? ""} data-left={left ?? ""} data-unsaved={waiting.length}>
@@ -109,15 +104,7 @@ export function JudgingPage({ judge, settles, answers, keys }: PageProps) {
         {last ? `${ANSWER_NAMES[last.answer]}. ` : message ? `${message.text} ` : ""}
         {left === null ? "" : `${left} left for you.`}
       </p>
-      <label class="check">
-        <input
-          type="checkbox"
-          name="keys"
-          checked={keysOn}
-          onChange={(event) => chooseKeys(event.currentTarget.checked)}
-        />
-        Single keys decide
-      </label>
+      <SingleKeys on={keysOn} choose={chooseKeys} />
       {!settles && (
         <p class="quiet">
           Somebody else has judged these buildings; you are not shown how. Your answer changes nothing on
