@@ -3,11 +3,10 @@
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from tests.at_once import at_once
-from tests.live import cpu_seconds
 from tests.unosat.makers import (
     bright,
     finish,
@@ -29,8 +28,7 @@ from unosat.training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CLAIM_SECONDS = 0.02
-CLAIMS = 30
+ROWS_OF_A_CLAIM = 5_000  # a row or two for each of 1,000 runs
 
 
 def running(organisation: Organisation, shards: int) -> Assessment:
@@ -96,7 +94,25 @@ def test_many_workers_at_once_take_different_shards() -> None:
     assert len({lease.pk for lease in taken if lease}) == 8
 
 
-def test_a_turn_is_found_quickly_among_a_hundred_thousand_shards() -> None:
+def rows_read() -> int:
+    """Rows of shards and of their indexes that this transaction has read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT sum(pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_fetched(oid))
+            FROM (
+                SELECT 'assessments_shard'::regclass::oid AS oid
+                UNION ALL
+                SELECT indexrelid FROM pg_index WHERE indrelid = 'assessments_shard'::regclass
+            ) AS relations
+            """
+        )
+        (rows,) = cursor.fetchone()
+    return int(rows)
+
+
+def test_a_turn_is_found_by_reading_few_of_a_hundred_thousand_shards() -> None:
+    """Counted, not timed: it was 7 to 20 ms, by what else the machine did."""
     organisations = [make_organisation() for _ in range(10)]
     many = [running(organisation, 0) for organisation in organisations for _ in range(100)]
     running(make_organisation(), 8)
@@ -113,13 +129,13 @@ def test_a_turn_is_found_quickly_among_a_hundred_thousand_shards() -> None:
         cursor.execute("ANALYZE assessments_shard, assessments_assessment")
     assert Shard.objects.filter(state="waiting").count() > 100_000
 
-    begun = cpu_seconds()
-    for _ in range(CLAIMS):
+    with transaction.atomic():
+        before = rows_read()
         claim()
-    seconds = (cpu_seconds() - begun) / CLAIMS
+        read = rows_read() - before
 
-    print(f"\nclaim among 100,000 shards of 1,000 runs: {seconds * 1000:.1f} ms")  # noqa: T201
-    assert seconds < CLAIM_SECONDS
+    print(f"\nclaim among 100,000 shards of 1,000 runs: {read} rows read")  # noqa: T201
+    assert 0 < read < ROWS_OF_A_CLAIM
 
 
 def test_an_explanation_does_not_wait_behind_a_continent(

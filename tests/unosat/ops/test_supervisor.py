@@ -78,9 +78,9 @@ def test_all_children_are_stopped_within_one_wait(tmp_path: Path) -> None:
     time.sleep(0.2)
     begun = time.monotonic()
 
-    supervisor.stop_all(services, seconds=0.5)
+    supervisor.stop_all(services, seconds=3)
 
-    assert time.monotonic() - begun < 1.4
+    assert time.monotonic() - begun < 8  # one after the other they would have 9 seconds
     assert all(service.process is None for service in services)
 
 
