@@ -4,6 +4,9 @@ PYTHON := .venv/bin/python
 SOURCES := detection unosat tests benchmarks
 # One more than there are cores: tests wait for processes and browsers as often as they compute.
 SIDE_BY_SIDE := --numprocesses=$(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5))) --dist=loadfile --no-loadscope-reorder
+# Full disks and tasks that run twice stand beside what they are about.
+FAULTS := tests/faults tests/unosat/*/test_full_disk.py tests/unosat/ops/test_every_task.py \
+	tests/unosat/ops/test_supervisor.py
 
 .PHONY: run test check faults journeys teaching screenshots fuzz bench lock format
 
@@ -28,7 +31,7 @@ check:    ## style, types, import directions, locks
 
 faults:    ## break things on purpose, at full length, and measure what it costs
 	@unosat/ops/bootstrap.sh test
-	UNOSAT_LONG_FAULTS=1 UNOSAT_TEST_LARGE=1 $(PYTHON) -m pytest -s tests/faults tests/unosat/ops/test_supervisor.py
+	UNOSAT_LONG_FAULTS=1 UNOSAT_TEST_LARGE=1 $(PYTHON) -m pytest -p tests.summary $(FAULTS)
 
 bench:    ## measurements; never part of test
 	@unosat/ops/bootstrap.sh server

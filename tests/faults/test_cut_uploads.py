@@ -164,7 +164,12 @@ def with_tus_js(file: Path, endpoint: str, key: str, chunk_bytes: int) -> None:
 )
 @pytest.mark.parametrize("send", [with_tuspy, with_tus_js])
 def test_an_upload_cut_twenty_times_arrives_whole_and_is_hardly_sent_twice(
-    web_port: int, key: str, tmp_path: Path, send: Send, megabytes: int
+    web_port: int,
+    key: str,
+    tmp_path: Path,
+    send: Send,
+    megabytes: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     file = tmp_path / "after.tif"
     sha256 = write_noise(file, megabytes)
@@ -176,7 +181,7 @@ def test_an_upload_cut_twenty_times_arrives_whole_and_is_hardly_sent_twice(
 
     upload = Upload.objects.get()
     resent = line.passed / size - 1
-    print(f"{send.__name__}, {megabytes} MB: {resent:.4%} sent again")  # noqa: T201 (pytest -s)
+    record_property("measured", f"{resent:.4%} sent again")
     assert line.cuts == []
     assert resent <= RESENT_AT_MOST
     with store_path(upload.path).open("rb") as arrived:

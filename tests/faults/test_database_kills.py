@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,11 @@ def commits_last(transactional_db: None) -> Iterator[None]:  # noqa: ARG001 (a d
 
 @pytest.mark.usefixtures("commits_last")
 def test_killed_at_any_moment_it_comes_back_with_all_that_was_committed(
-    servers: Servers, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Servers,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     monkeypatch.setattr(detectors, "detector_of", bright)
     monkeypatch.setattr(detectors, "_failed", {})
@@ -82,5 +86,5 @@ def test_killed_at_any_moment_it_comes_back_with_all_that_was_committed(
             buildings = Building.objects.filter(assessment=row).count()
             assert buildings == Footprint.objects.filter(assessment=row).count()
 
-    print(f"\nPostgreSQL was killed while runs were: {moments}")  # noqa: T201
+    record_property("measured", f"killed while runs were: {', '.join(moments)}")
     assert not row.shards.exclude(state="done").exists()

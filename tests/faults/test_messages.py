@@ -38,6 +38,7 @@ def state_of(row: Assessment) -> str:
 def test_jobs_asked_for_while_the_broker_is_away_start_once_each(
     servers: Servers,
     long: bool,  # noqa: FBT001
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Jobs whose work is over at once: merges of assessments that are not there."""
     count, away_seconds = (1000, 600) if long else (100, 5)
@@ -55,13 +56,14 @@ def test_jobs_asked_for_while_the_broker_is_away_start_once_each(
 
     assert list(Job.objects.values_list("attempt").distinct()) == [(1,)]
     assert Job.objects.filter(attempt=1, state="done").count() == count
-    print(f"\n{count} jobs committed without a broker in {committed:.1f} s, each started once")  # noqa: T201
+    record_property("measured", f"{count} jobs, committed in {committed:.1f} s, each started once")
 
 
 @pytest.mark.usefixtures("only_long")
 def test_messages_delivered_again_in_the_middle_of_a_shard_make_no_building_twice(
     backstage: Stack,
     long: bool,  # noqa: FBT001
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Redis gives up on a worker after 5 seconds; a shard takes far longer."""
     make_model()
@@ -84,7 +86,9 @@ def test_messages_delivered_again_in_the_middle_of_a_shard_make_no_building_twic
     found = Footprint.objects.filter(assessment=row)
     assert found.count() == found.values("uid").distinct().count() == HOUSES
     assert set(row.shards.values_list("attempt", "interruptions")) == {(1, 0)}
-    assert redelivered(backstage) > 0
+    again = redelivered(backstage)
+    record_property("measured", f"shards of {shard_seconds} s, {again} messages delivered again")
+    assert again > 0
 
 
 def redelivered(stack: Stack) -> int:

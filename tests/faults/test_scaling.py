@@ -64,7 +64,11 @@ def seconds_of(row: Assessment) -> float:
 
 @pytest.mark.usefixtures("only_long")
 def test_four_workers_do_nearly_four_times_as_much(
-    redis_url: str, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    redis_url: str,
+    tmp_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     settings.UNOSAT_SHARD_SECONDS = 4  # 8 shards of 2 tiles, by the speed that is told below
     monkeypatch.setattr(selectors, "seconds_per_tile", lambda _: 2.0)
@@ -81,15 +85,18 @@ def test_four_workers_do_nearly_four_times_as_much(
 
     for workers, seconds in took.items():
         gain = took[1] / seconds
-        print(  # noqa: T201
-            f"\n{workers} workers: {seconds:.1f} s, speed-up {gain:.2f}, "
-            f"efficiency {gain / workers:.2f}"
+        record_property(
+            "measured",
+            f"{workers} workers: {seconds:.1f} s, speed-up {gain:.2f}, "
+            f"efficiency {gain / workers:.2f}",
         )
     assert took[1] / took[4] / 4 >= LEAST_EFFICIENCY
 
 
 @pytest.mark.usefixtures("only_long")
-def test_a_poison_shard_delays_another_run_by_little(backstage: Stack) -> None:
+def test_a_poison_shard_delays_another_run_by_little(
+    backstage: Stack, record_property: Callable[[str, object], None]
+) -> None:
     poison = make_model()
     bad = start()
     wait(bad.shards.exists)
@@ -110,12 +117,16 @@ def test_a_poison_shard_delays_another_run_by_little(backstage: Stack) -> None:
     beside = seconds_of(start())
 
     delay = beside / alone - 1
-    print(f"\nalone {alone:.1f} s, beside a poison shard {beside:.1f} s: {delay:+.1%}")  # noqa: T201
+    record_property(
+        "measured", f"alone {alone:.1f} s, beside a poison shard {beside:.1f} s: {delay:+.1%}"
+    )
     assert bad.shards.get().state == "failed_poison"
     assert delay < MOST_DELAY
 
 
-def test_a_thousand_queued_runs_leave_the_dashboard_quick() -> None:
+def test_a_thousand_queued_runs_leave_the_dashboard_quick(
+    record_property: Callable[[str, object], None],
+) -> None:
     organisation = make_organisation()
     client = Client()
     client.force_login(make_user(organisation))
@@ -127,7 +138,7 @@ def test_a_thousand_queued_runs_leave_the_dashboard_quick() -> None:
         page = client.get("/")
     seconds = (cpu_seconds() - begun) / PAGES
 
-    print(f"\ndashboard with {QUEUED} queued runs: {seconds * 1000:.0f} ms")  # noqa: T201
+    record_property("measured", f"{QUEUED} queued runs: {seconds * 1000:.0f} ms of processor")
     assert page.status_code == 200
     assert seconds < PAGE_SECONDS
 
