@@ -1,8 +1,6 @@
 """One run through real processes, as those see it who keep the installation going."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,16 +9,16 @@ import pytest
 import requests
 from django.test import Client
 
+from tests.faults.waiting import wait
 from tests.live import Stack, free_port
 from tests.unosat.makers import make_actor, make_organisation, make_scene, make_user, town
 from unosat.accounts import services as accounts
 from unosat.assessments.models import Assessment
 from unosat.ops import presence
+from unosat.ops.models import Job
 from unosat.training.models import ModelVersion
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
-
-PATIENCE_SECONDS = 400.0
 
 
 @pytest.mark.usefixtures("only_long")
@@ -41,6 +39,7 @@ def test_a_run_is_followed_from_the_request_to_the_last_shard(
 
     row = Assessment.objects.get(pk=pk)
     assert row.state == "done", row.failure_message
+    wait(lambda: not Job.objects.filter(subject_id=pk).exclude(state="done").exists())
     assert_lines_can_be_joined(live_stack.logs, row)
     everybody = presence.workers()
     assert {one.queues for one in everybody} == {("ingest", "light"), ("detect",)}
@@ -69,7 +68,7 @@ def assert_lines_can_be_joined(folder: Path, row: Assessment) -> None:
     web, ingest, detect = (about[name] for name in ("web", "light", "detect"))
     (created,) = [line for line in web if line["message"] == "assessment created"]
     assert created["request_id"] == "journey-1"
-    assert {line["job"] for line in ingest if "job" in line} == {"plan", "merge"}
+    assert {line["job"] for line in ingest if "job" in line} == {"plan", "merge", "order"}
     assert "assessment done" in {line["message"] for line in ingest}
     looked = [line for line in detect if line["message"] == "shard looked at"]
     assert {UUID(line["shard"]) for line in looked} == {shard.pk for shard in row.shards.all()}
@@ -98,10 +97,3 @@ def seen_by(user: Any) -> str:
     answer = client.get("/status/")
     assert answer.status_code == 200
     return answer.content.decode()
-
-
-def wait(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.5)

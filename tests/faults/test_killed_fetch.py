@@ -1,14 +1,14 @@
 """A worker is killed while it fetches from a link: the next one goes on, and the file is whole."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import MakeGeotiff
+from tests.faults.waiting import wait
 from tests.live import Stack, processes_of
 from tests.unosat.makers import make_actor, make_organisation
 from tests.unosat.scenes.https import File, serving, sha256
@@ -19,13 +19,6 @@ from unosat.scenes.models import Fetch, Scene
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 
 PATIENCE_SECONDS = 400.0
-
-
-def wait(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end, list(Fetch.objects.values())
-        time.sleep(0.1)
 
 
 @pytest.fixture

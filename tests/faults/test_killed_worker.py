@@ -3,16 +3,16 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 from django.utils import timezone
 
+from tests.faults.waiting import wait
 from tests.live import Stack
 from tests.unosat.makers import make_actor
 from unosat.accounts.actors import Actor
 from unosat.assessments import selectors, services
-from unosat.assessments.models import Assessment, Shard
+from unosat.assessments.models import Assessment
 from unosat.assessments.services import AssessmentRequest
 from unosat.exports.services import Choice, write_geojson
 from unosat.review.models import Building, Footprint
@@ -24,21 +24,11 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-PATIENCE_SECONDS = 400.0
 FAST = {"UNOSAT_LEASE_SECONDS": "4", "OMP_NUM_THREADS": "1"}
 
 
 def start(actor: Actor, scene: Scene) -> Assessment:
     return services.create_assessment(actor, AssessmentRequest(scene=scene.pk))
-
-
-def wait(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end, list(
-            Shard.objects.values_list("assessment__state", "state", "attempt", "tiles_done")
-        )
-        time.sleep(0.2)
 
 
 def shards_done(row: Assessment) -> int:

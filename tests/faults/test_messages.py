@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
+from tests.faults.waiting import wait
 from tests.live import Stack
 from tests.private_servers import Servers
 from tests.unosat.makers import HOUSES, make_actor, make_model, make_organisation, make_scene
@@ -18,15 +19,6 @@ from unosat.ops.models import Job, Outbox
 from unosat.review.models import Footprint
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
-
-PATIENCE_SECONDS = 500.0
-
-
-def wait(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end, list(Job.objects.values_list("state", "attempt")[:20])
-        time.sleep(0.3)
 
 
 def state_of(row: Assessment) -> str:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from tests.faults.waiting import wait
 from tests.private_servers import Servers
 from tests.unosat.makers import make_actor, make_model, make_organisation, make_scene
 from unosat.accounts.actors import Actor
@@ -23,7 +23,6 @@ from unosat.scenes.models import Scene
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
 
-PATIENCE_SECONDS = 120.0
 BURST = 8  # of at most 10 connections
 
 
@@ -40,13 +39,6 @@ def actor(scene: Scene) -> Actor:
 
 def start(actor: Actor, scene: Scene) -> Assessment:
     return services.create_assessment(actor, AssessmentRequest(scene=scene.pk))
-
-
-def wait(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end, list(Assessment.objects.values_list("state", flat=True))
-        time.sleep(0.2)
 
 
 def all_planned() -> bool:

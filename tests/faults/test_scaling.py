@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from tests.faults.waiting import wait
 from tests.live import Stack, cpu_seconds, processes_of
 from tests.unosat.makers import (
     make_actor,
@@ -28,7 +29,6 @@ from unosat.training.models import ModelVersion
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
 
-PATIENCE_SECONDS = 900.0
 SIDE_PX = 832  # 4 x 4 tiles of 256, which overlap by 64
 TILES = 16
 TILE_SECONDS = 5.0
@@ -38,13 +38,6 @@ QUEUED = 1000
 SHARDS_EACH = 6
 PAGE_SECONDS = 0.2
 PAGES = 10
-
-
-def wait(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end, list(Shard.objects.values_list("state", "attempt", "log"))
-        time.sleep(0.05)
 
 
 def start() -> Assessment:

@@ -1,10 +1,8 @@
 """A worker that is told to stop puts its shard down; a shard that kills workers stops nobody."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 
+from tests.faults.waiting import wait
 from tests.live import Stack
 from tests.unosat.makers import HOUSES, make_actor, make_model, make_organisation, make_scene
 from unosat.assessments import services
@@ -15,7 +13,6 @@ from unosat.review.models import Footprint
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
 
-PATIENCE_SECONDS = 200.0
 TILE_SECONDS = 3.0  # four or five tiles make a shard
 
 
@@ -23,14 +20,6 @@ def start() -> Assessment:
     organisation = make_organisation()
     wanted = AssessmentRequest(scene=make_scene(organisation).pk)
     return services.create_assessment(make_actor(organisation), wanted)
-
-
-def wait(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        facts = ("assessment__state", "state", "attempt", "interruptions", "log")
-        assert time.monotonic() < end, list(Shard.objects.values_list(*facts))
-        time.sleep(0.1)
 
 
 def state_of(row: Assessment) -> str:
