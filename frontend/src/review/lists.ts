@@ -7,6 +7,7 @@ import {
   appended, mustMove, NO_FILTERS, upcoming, wentTo,
   type Filters, type Order, type Queue,
 } from "./queue";
+import { createRounds, type Round } from "./rounds";
 import type { Core } from "./state";
 import type { Table } from "./table";
 
@@ -19,23 +20,23 @@ const ORDER_AGAIN_MS = 5_000; // a worker needs some seconds to work out the ord
 
 export function createLists(core: Core) {
   const { page, store, sight, pen, say, fail, pick, learn } = core;
-  let round = 0; // of the queue: an answer to an earlier question is not wanted any more
+  const fillings = createRounds(); // of the queue, each from the start
+  const looks = createRounds(); // at what is in view: where the map was before is not wanted any more
+  const pages = createRounds(); // of the table
   let filling: Promise<void> | null = null;
-  let looked = 0; // into the view: an answer about where the map was before is not wanted any more
-  let turned = 0; // the table's pages, for the same reason
   let behind = false; // the map has moved, and the list could not follow
 
   const refreshList = async (): Promise<void> => {
     const bounds = sight()?.bounds() ?? page.bounds; // without a map, the whole image
     if (!bounds || store.now.progress?.state !== "done") return;
-    const mine = ++looked;
+    const look = looks.next();
     try {
       const { rows, next } = await api.listBuildings(page.id, bounds);
-      if (mine !== looked) return;
+      if (look.over) return;
       behind = false;
       store.set({ listed: rows, listGoesOn: next });
     } catch (error) {
-      if (mine !== looked) return;
+      if (look.over) return;
       behind = true;
       fail(error);
     }
@@ -74,15 +75,14 @@ export function createLists(core: Core) {
 
   /** Fetch what follows; `anew` from the start. One at a time. */
   const refill = (anew = false): Promise<void> => {
-    if (anew) round++;
-    else if (filling) return filling;
-    const mine = fill(anew, round).finally(() => {
+    if (!anew && filling) return filling;
+    const mine = fill(anew, anew ? fillings.next() : fillings.now()).finally(() => {
       if (filling === mine) filling = null;
     });
     return (filling = mine);
   };
 
-  const fill = async (anew: boolean, mine: number): Promise<void> => {
+  const fill = async (anew: boolean, round: Round): Promise<void> => {
     const { queue, view } = store.now;
     const { filters, order } = queue;
     const near = order === "nearest" ? middle() : undefined;
@@ -92,32 +92,32 @@ export function createLists(core: Core) {
     try {
       const asked = { filters, minScore: view.minScore, order, near, cursor, limit };
       const found = await queuePage(page.id, asked);
-      if (mine !== round) return;
+      if (round.over) return;
       const fresh = learn(found.buildings);
       const kept = anew || near || !cursor ? [] : coming();
       setQueue({
         is: "ready", ordered: found.ordered, cursor: found.next, items: appended(kept, fresh),
       });
-      if (!found.ordered) setTimeout(orderAgain, ORDER_AGAIN_MS, mine);
+      if (!found.ordered) setTimeout(orderAgain, ORDER_AGAIN_MS, round);
     } catch (error) {
-      if (mine !== round) return;
+      if (round.over) return;
       setQueue({ is: "failed" });
       fail(error);
     }
   };
 
   /** The server has worked out meanwhile what is most worth a look. */
-  const orderAgain = (mine: number): void => {
-    if (mine === round && store.now.queue.order === "value") void refill(true);
+  const orderAgain = (round: Round): void => {
+    if (!round.over && store.now.queue.order === "value") void refill(true);
   };
 
   const count = async (): Promise<void> => {
     const { filters } = store.now.queue;
     if (!filters.who && !filters.area) return setQueue({ count: null });
-    const mine = round;
+    const round = fillings.now();
     try {
       const found = await queueCount(page.id, filters, store.now.view.minScore);
-      if (mine === round) setQueue({ count: found });
+      if (!round.over) setQueue({ count: found });
     } catch (error) {
       fail(error);
     }
@@ -231,7 +231,7 @@ export function createLists(core: Core) {
   };
 
   const turnTo = async (table: Table): Promise<void> => {
-    const mine = ++turned;
+    const turn = pages.next();
     store.set({ table: { ...table, is: "loading" } });
     try {
       const { queue, view } = store.now;
@@ -239,10 +239,10 @@ export function createLists(core: Core) {
         filters: queue.filters, minScore: view.minScore, order: table.order,
         cursor: table.cursors.at(-1), limit: TABLE_ROWS,
       });
-      if (mine !== turned || !store.now.table) return;
+      if (turn.over || !store.now.table) return;
       store.set({ table: { ...table, is: "ready", rows: learn(found.buildings), next: found.next } });
     } catch (error) {
-      if (mine !== turned || !store.now.table) return;
+      if (turn.over || !store.now.table) return;
       store.set({ table: { ...table, is: "failed" } });
       fail(error);
     }
