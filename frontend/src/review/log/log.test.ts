@@ -332,3 +332,10 @@ it("what was taken back again is not part of a clash", () => {
 
   expect(net([kept, dropped, undo])).toEqual([kept]);
 });
+
+it("how far our own decisions carry a building is known, and not beyond somebody else's", async () => {
+  const { keeper } = await tab(new Server());
+  keeper.keep([entry("b1", 2), entry("b1", 3), entry("b1", 6), entry("b2", 4)]);
+
+  expect([2, 3, 4, 5, 0].map((version) => keeper.ledger.versionOver("b1", version))).toEqual([4, 4, 4, 5, 0]);
+});
