@@ -19,7 +19,7 @@ beforeEach(() => {
   vi.stubGlobal("document", { querySelector: () => null });
   vi.stubGlobal("fetch", (path: string) =>
     new Promise((resolve) => {
-      asked.push({ path, answer: (body) => resolve(new Response(JSON.stringify(body))) });
+      asked.push({ path, answer: (body) => resolve({ ok: true, json: () => Promise.resolve(body) }) });
     }),
   );
 });
@@ -114,4 +114,71 @@ it("a page of the table that was turned away from does not come back", async () 
 
   expect(uids(store.now.table?.rows)).toEqual(["s"]);
   expect(store.now.table?.is).toBe("ready");
+});
+
+/** A table of a, b, c and d, of which b was merged away. */
+async function withoutB(): Promise<ReturnType<typeof open>> {
+  const all = open();
+  all.lists.toggleTable();
+  question("limit=100").answer(pageOf("a", "b", "c", "d"));
+  await settled();
+  const { table } = all.store.now;
+  if (table) all.store.set({ table: { ...table, rows: table.rows.filter(({ uid }) => uid !== "b") } });
+  return all;
+}
+
+it("a part that comes back is asked for, and stands in its place; no other row moves", async () => {
+  const { lists, store } = await withoutB();
+  lists.bringBack(["b"]);
+  question("limit=100", 1).answer(pageOf("b", "c", "d", "e")); // a was decided on, so e moves up there
+  await settled();
+
+  expect(uids(store.now.table?.rows)).toEqual(["a", "b", "c", "d"]);
+  expect(store.now.table?.is).toBe("ready");
+  lists.bringBack(["b", "c"]); // those are there
+  expect(asked).toHaveLength(2);
+});
+
+it("a part that comes back without a connection is asked for once there is one", async () => {
+  const { lists, store } = await withoutB();
+  store.set({ connected: false });
+  const online = fetch;
+  vi.stubGlobal("fetch", () => Promise.reject(new TypeError("no line")));
+  lists.bringBack(["b"]);
+  await settled();
+  expect(uids(store.now.table?.rows)).toEqual(["a", "c", "d"]);
+
+  vi.stubGlobal("fetch", online);
+  store.set({ connected: true });
+  question("limit=100", 1).answer(pageOf("a", "b", "c", "d"));
+  await settled();
+
+  expect(uids(store.now.table?.rows)).toEqual(["a", "b", "c", "d"]);
+});
+
+it("a part that comes back while the table waits for a page is asked for once that is there", async () => {
+  const { lists, store } = await withoutB();
+  lists.sortTable("score");
+  lists.bringBack(["b"]);
+  question("order=score").answer(pageOf("d", "c", "a")); // read before it came back
+  await settled();
+  question("order=score", 1).answer(pageOf("d", "c", "b", "a"));
+  await settled();
+
+  expect(uids(store.now.table?.rows)).toEqual(["d", "c", "b", "a"]);
+});
+
+it("nothing is asked for a closed table, and nothing put into one that was turned meanwhile", async () => {
+  const { lists, store } = await withoutB();
+  lists.bringBack(["b"]);
+  lists.sortTable("score");
+  question("order=score").answer(pageOf("d", "a"));
+  await settled();
+  question("order=value", 1).answer(pageOf("a", "b"));
+  await settled();
+  expect(uids(store.now.table?.rows)).toEqual(["d", "a"]);
+
+  lists.toggleTable();
+  lists.bringBack(["b"]);
+  expect(asked).toHaveLength(3);
 });

@@ -1,6 +1,7 @@
 /** What is listed: the queue with what comes next, the table, and the buildings in view. */
 import * as api from "../api/assessments";
-import { queueCount, queuePage, queuePeople } from "../api/queue";
+import { Refused } from "../api/client";
+import { queueCount, queuePage, queuePeople, type QueuePage } from "../api/queue";
 import type { Building } from "../api/types";
 import { boundsOf, centreOf } from "../geo/outline";
 import {
@@ -9,7 +10,7 @@ import {
 } from "./queue";
 import { createRounds, type Round } from "./rounds";
 import type { Core } from "./state";
-import type { Table } from "./table";
+import { withBack, type Table } from "./table";
 
 const PREFETCHED = 20;
 const REFILL_BELOW = 10; // left: ten decisions take half a minute, an answer a second at worst
@@ -24,6 +25,7 @@ export function createLists(core: Core) {
   const looks = createRounds(); // at what is in view: where the map was before is not wanted any more
   const pages = createRounds(); // of the table
   let filling: Promise<void> | null = null;
+  const returned = new Set<string>(); // stand again, and the table has yet to ask where
   let behind = false; // the map has moved, and the list could not follow
 
   const refreshList = async (): Promise<void> => {
@@ -232,19 +234,51 @@ export function createLists(core: Core) {
 
   const turnTo = async (table: Table): Promise<void> => {
     const turn = pages.next();
+    returned.clear(); // what came back before it is asked for is in it
     store.set({ table: { ...table, is: "loading" } });
     try {
-      const { queue, view } = store.now;
-      const found = await queuePage(page.id, {
-        filters: queue.filters, minScore: view.minScore, order: table.order,
-        cursor: table.cursors.at(-1), limit: TABLE_ROWS,
-      });
+      const found = await pageOf(table);
       if (turn.over || !store.now.table) return;
       store.set({ table: { ...table, is: "ready", rows: learn(found.buildings), next: found.next } });
+      if (returned.size) void askForReturned();
     } catch (error) {
       if (turn.over || !store.now.table) return;
       store.set({ table: { ...table, is: "failed" } });
       fail(error);
+    }
+  };
+
+  const pageOf = (table: Table): Promise<QueuePage> =>
+    queuePage(page.id, {
+      filters: store.now.queue.filters, minScore: store.now.view.minScore, order: table.order,
+      cursor: table.cursors.at(-1), limit: TABLE_ROWS,
+    });
+
+  /**
+   * These stand again that were merged into another. An open table asks where; its other rows stay
+   * where they are, for somebody is going through them.
+   */
+  const bringBack = (uids: readonly string[]): void => {
+    const { table } = store.now;
+    if (!table) return; // it asks when it is opened
+    for (const uid of uids) if (!table.rows.some((row) => row.uid === uid)) returned.add(uid);
+    if (returned.size && table.is !== "loading") void askForReturned();
+  };
+
+  const askForReturned = async (): Promise<void> => {
+    const { table } = store.now;
+    if (!table) return;
+    const turn = pages.now();
+    const wanted = new Set(returned);
+    try {
+      const found = await pageOf(table);
+      const now = store.now.table;
+      if (turn.over || !now) return;
+      for (const uid of wanted) returned.delete(uid);
+      store.set({ table: { ...now, rows: withBack(now.rows, learn(found.buildings), wanted) } });
+    } catch (error) {
+      if (turn.over || !store.now.table) return;
+      if (!(error instanceof Refused && error.passing)) fail(error); // else once the line is back
     }
   };
 
@@ -260,6 +294,7 @@ export function createLists(core: Core) {
   store.watch((now, before) => {
     const back = (now.connected && !before.connected) || (before.trouble && !now.trouble);
     if (back && behind) void refreshList();
+    if (back && returned.size && now.table?.is === "ready") void askForReturned();
   });
 
   let rests: ReturnType<typeof setTimeout> | undefined;
@@ -271,6 +306,7 @@ export function createLists(core: Core) {
 
   return {
     refreshList,
+    bringBack,
     listMore,
     refreshQueue,
     refreshPeople,

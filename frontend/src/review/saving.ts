@@ -19,6 +19,8 @@ interface Parts extends Pick<Core, "page" | "store" | "say" | "show" | "pick" | 
   recount(): void;
   /** Ask again which buildings are in view. */
   relist(): void;
+  /** An undo has brought these back. */
+  bringBack(uids: readonly string[]): void;
 }
 
 const CHANGED_SINCE = "Someone has changed this building since. Look at it before you change it back.";
@@ -140,6 +142,7 @@ export function createSaving(parts: Parts) {
       const cut = draft.kind === "split" && picked?.uid === draft.building; // it is there no more
       if (building && !drawing && (made || cut)) void pick(building.uid);
       if (also.length) parts.relist(); // some are gone or came back, and the list may be older
+      if (draft.kind === "undo") parts.bringBack(also.map(({ uid }) => uid));
       say(saved(draft.kind, act));
     } else if (answer.is === "conflict") {
       const { theirs } = answer;
