@@ -41,6 +41,7 @@ export function createSaving(parts: Parts) {
     ...places,
     assessment: page.id,
     send: (assessment, draft) => api.decide(assessment, page.user_id, draft),
+    sendSeveral: (assessment, drafts) => api.decideSeveral(assessment, page.user_id, drafts),
     onTrouble: (trouble) => {
       const was = store.now.trouble;
       if (trouble?.why === was?.why) return;
