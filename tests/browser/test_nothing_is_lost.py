@@ -4,6 +4,7 @@ One journey after the other, in a browser of its own whose profile outlives it.
 """
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.browser
 HOUSES = 6
 EACH = 10  # decisions on each house without a line
 ALL = HOUSES * EACH
+SENT = re.compile(r"/decisions(/several)?$")
 FULL = """IDBObjectStore.prototype.add = () => {
   throw new DOMException("no room", "QuotaExceededError");
 };"""
@@ -173,14 +175,14 @@ def test_no_decision_is_lost_and_none_is_made_twice(  # noqa: PLR0915 (one journ
     assert not Decision.objects.exists()
 
     # The tab is killed, then the whole browser: all is there again, and as it was decided.
-    browser.context.route("**/decisions", not_sending)
+    browser.context.route(SENT, not_sending)
     browser.context.set_offline(False)
     page = killed(page)
     open_map(page, row)
     unsaved(page, ALL)
     browser.crash()
     page = browser.start().new_page()
-    browser.context.route("**/decisions", not_sending)
+    browser.context.route(SENT, not_sending)
     sign_in_as(page, analyst)
     open_map(page, row)
     unsaved(page, ALL)
@@ -196,7 +198,7 @@ def test_no_decision_is_lost_and_none_is_made_twice(  # noqa: PLR0915 (one journ
     other.wait_for_selector(f"[data-building='{houses[1]}'][aria-busy=false]")
     other.keyboard.press("x")
     unsaved(page, ALL + 1)
-    browser.context.unroute("**/decisions")
+    browser.context.unroute(SENT)
     other.keyboard.press("3")
     while Decision.objects.count() < ALL // 6:
         other.wait_for_timeout(20)

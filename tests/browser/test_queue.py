@@ -31,6 +31,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("application")]
 
 HOUSES = 36
 log = logging.getLogger(__name__)
+# Whether a select is too narrow for its first word: beside it one that is as wide as it needs to be
+CUT = """one => {
+  const alone = one.cloneNode();
+  alone.append(new Option(one.options[0].text));
+  alone.style.width = 'auto';
+  one.after(alone);
+  const needed = alone.offsetWidth;
+  alone.remove();
+  return needed > one.offsetWidth;
+}"""
 # From the key press until the panel shows another building and the browser has painted it
 TIMED = """key => new Promise(done => {
   const before = document.querySelector('[data-building]')?.dataset.building;
@@ -156,6 +166,9 @@ def test_the_table_does_all_that_the_queue_does(
     page.wait_for_selector("[data-table=ready]")
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(HOUSES)
+    for width in (1280, 820, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert not rows.first.locator("select").evaluate(CUT), width
     by_score = _sort_by_score(page, row)
     accept = rows.nth(2).locator("button:has-text('Accept')")
     accept.focus()

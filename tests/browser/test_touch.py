@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import CDPSession, Page, expect
 
+from detection.grades import Grade
 from tests import long
 from tests.browser.conftest import SignIn
 from tests.browser.map_page import Place, await_map, await_saved, place, screen_position
@@ -157,9 +158,9 @@ def _merge_and_take_back_offline(
 def _have_a_merge_refused(
     row: Assessment, page: Page, first: Building, annexe: Building, photograph: Any
 ) -> None:
-    """Somebody else has decided on a part meanwhile: it stands again as they left it.
+    """Somebody else has regraded a part meanwhile: it stands again as they left it.
 
-    Then the merge is done on top of theirs.
+    Then the merge is done on top of theirs, and the whole has the grade that was meant.
     """
     listed = page.locator(f"[data-listed] [data-uid='{annexe.uid}']")
     _join(page, first, annexe)
@@ -168,18 +169,22 @@ def _have_a_merge_refused(
     page.wait_for_selector("[data-waiting='1']")
     expect(listed).to_have_count(0)
     other = actor_for_user(make_user(row.organisation))
-    wanted = DecisionRequest(id=uuid4(), kind="flag", building=annexe.uid, on_version=4)
+    grade = Grade.MINOR_DAMAGE
+    wanted = DecisionRequest(uuid4(), "regrade", building=annexe.uid, on_version=4, grade=grade)
     services.record_decision(other, row.pk, wanted)
     page.context.set_offline(False)
     page.wait_for_selector("dialog.conflict :text('a part of what you merged')")
     expect(listed).to_have_count(1)
+    cells = page.locator("dialog.conflict tbody tr").nth(1).locator("td")
+    expect(cells.nth(1)).to_contain_text("Merged into a building of grade “Destroyed”")
     photograph(page, "touch-merge-refused")
     page.tap("[data-keep=mine]")
     page.wait_for_selector("dialog.conflict", state="detached")
     await_saved(page)
     annexe.refresh_from_db()
     first.refresh_from_db()
-    assert (annexe.review, annexe.version, first.review) == ("replaced", 6, "redrawn")
+    assert (annexe.review, annexe.version, annexe.grade) == ("replaced", 6, "minor_damage")
+    assert (first.review, first.grade) == ("redrawn", "destroyed")
 
 
 def _join(page: Page, first: Building, annexe: Building) -> None:

@@ -53,6 +53,9 @@ BODIES: dict[str, dict[str, Any]] = {
         "building": str(uuid4()),
         "on_version": 0,
     },
+    "assessments/<uuidstr:assessment_id>/decisions/several": {
+        "decisions": [{"id": str(uuid4()), "kind": "accept", "building": str(uuid4())}]
+    },
     "assessments/<uuidstr:assessment_id>/reviewed-areas": {"outline": ring(33, 35, 34, 36)},
     "assessments/<uuidstr:assessment_id>/team-areas": {"outline": ring(33, 35, 34, 36)},
     "assessments/<uuidstr:assessment_id>/team-areas/split": {"columns": 2, "rows": 2},

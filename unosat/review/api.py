@@ -12,16 +12,26 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from detection.grades import Grade
-from unosat.accounts.actors import actor_of
+from unosat.accounts.actors import Actor, actor_of
 from unosat.accounts.headers import MadeBy
 from unosat.errors import BadRequest
 from unosat.ops import store
-from unosat.review import explanations, finding, outlines, queue, selectors, services, tiles
+from unosat.review import (
+    explanations,
+    finding,
+    outlines,
+    queue,
+    selectors,
+    services,
+    several,
+    tiles,
+)
 from unosat.review.errors import ChangedMeanwhile, IncompleteArea
-from unosat.review.models import ReviewedArea
+from unosat.review.models import Building, ReviewedArea
 from unosat.review.queue import Wanted
 from unosat.review.selectors import Page
 from unosat.review.services import DecisionRequest, On
+from unosat.review.several import MOST_AT_ONCE, Outcome
 
 router = Router(tags=["review"])
 
@@ -133,6 +143,34 @@ class DecidedOut(BuildingOut):
     """The building that stands after a decision, and all others that it changed or made."""
 
     also: list[TouchedOut]
+
+
+class DecisionsIn(Schema):
+    """Decisions in the order in which they were made, each as if it were sent alone."""
+
+    decisions: Annotated[list[DecisionIn], Field(min_length=1, max_length=MOST_AT_ONCE)]
+
+
+class OutcomeOut(Schema):
+    """What became of one decision.
+
+    ``applied``: ``decided`` is what it made. ``conflict``: ``building`` is how somebody else left
+    it. Both, and ``refused``, are final. ``failed`` (a fault of ours) and ``not_tried`` (something
+    before it on the same building was not applied, or failed) may be sent again.
+    """
+
+    id: UUID
+    became: Literal["applied", "conflict", "refused", "failed", "not_tried"]
+    decided: DecidedOut | None
+    building: BuildingOut | None
+    code: str | None
+    message: str | None
+
+
+class OutcomesOut(Schema):
+    """One outcome for each decision, in the same order."""
+
+    outcomes: list[OutcomeOut]
 
 
 class Said(Schema):
@@ -404,9 +442,25 @@ def decide(
         now = selectors.building(actor, assessment_id, error.building.uid)
         body = {"code": error.code, "message": error.user_message}
         return Status(409, body | {"building": selectors.detail(now)})
-    also = [{"uid": o.uid, "version": o.version} for o in services.also_touched(wanted.id, row)]
-    now = selectors.building(actor, assessment_id, row.uid)
-    return Status(200, selectors.detail(now) | {"also": also})
+    return Status(200, _decided(actor, assessment_id, wanted.id, row))
+
+
+@router.post("/assessments/{uuid:assessment_id}/decisions/several", response=OutcomesOut)
+def decide_several(
+    request: HttpRequest, assessment_id: UUID, sent: DecisionsIn, made_by: MadeBy = None
+) -> dict[str, Any]:
+    """Decide on up to 50 buildings, in the order given; ``X-Made-By`` as for one.
+
+    Each is done whole or not at all, and has an outcome of its own: what one meets says nothing
+    of the others, but that nothing more is tried of a building after something of it was not
+    applied. If the answer is lost, send all of it again: what was applied stays as it is. A body
+    that is no list of decisions is refused as a whole, and nothing of it is done.
+    """
+    actor = actor_of(request)
+    actor.must_be_user(made_by)
+    wanted = [_request(one) for one in sent.decisions]
+    outcomes = several.record_several(actor, assessment_id, wanted)
+    return {"outcomes": [_outcome(actor, assessment_id, one) for one in outcomes]}
 
 
 @router.post("/assessments/{uuid:assessment_id}/reviewed-areas", response={201: AreaOut})
@@ -450,6 +504,28 @@ def get_vector_tile(
     response["ETag"] = etag
     response["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _decided(actor: Actor, assessment_id: UUID, decision: UUID, row: Building) -> dict[str, Any]:
+    also = [{"uid": o.uid, "version": o.version} for o in services.also_touched(decision, row)]
+    now = selectors.building(actor, assessment_id, row.uid)
+    return selectors.detail(now) | {"also": also}
+
+
+def _outcome(actor: Actor, assessment_id: UUID, one: Outcome) -> dict[str, Any]:
+    decided = building = None
+    if one.building and one.error:
+        building = selectors.detail(selectors.building(actor, assessment_id, one.building.uid))
+    elif one.building:
+        decided = _decided(actor, assessment_id, one.id, one.building)
+    return {
+        "id": one.id,
+        "became": one.became,
+        "decided": decided,
+        "building": building,
+        "code": one.error and one.error.code,
+        "message": one.error and one.error.user_message,
+    }
 
 
 def _request(sent: DecisionIn) -> DecisionRequest:

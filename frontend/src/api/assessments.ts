@@ -1,9 +1,9 @@
 /** What the review page asks of the server. */
-import type { Answer } from "../review/log/sender";
+import type { Answer, Answers } from "../review/log/sender";
 import { boundsOf, type Bounds } from "../geo/outline";
 import type { Grade } from "../geo/grades";
-import { post, remove, request } from "./client";
-import { sendAs } from "./sending";
+import { FAILED, post, remove, request } from "./client";
+import { refusedWith, sendAs } from "./sending";
 import type {
   AreaBecause,
   Assessment,
@@ -12,6 +12,7 @@ import type {
   Decided,
   Draft,
   Explanation,
+  Outcome,
   ReviewedArea,
   Shard,
 } from "./types";
@@ -93,8 +94,32 @@ export const decide = (id: string, user: number, draft: Draft): Promise<Answer> 
     const answer = await request<Decided>(path, {
       method: "POST", headers, body: JSON.stringify(draft),
     });
-    return { is: "saved", building: answer.uid ? answer : null, also: answer.also ?? [] };
+    return { is: "saved" as const, building: answer.uid ? answer : null, also: answer.also ?? [] };
   });
+
+/** Send decisions of a user at once, in their order. */
+export const decideSeveral = (
+  id: string,
+  user: number,
+  drafts: readonly Draft[],
+): Promise<Answers | Exclude<Answer, { is: "saved" }>> =>
+  sendAs(user, async (headers) => {
+    const path = `/assessments/${id}/decisions/several`;
+    const body = { decisions: drafts };
+    const { outcomes } = await post<{ outcomes: Outcome[] }>(path, body, { headers });
+    const by = new Map(outcomes.map((one) => [one.id, one]));
+    return { is: "answered" as const, answers: drafts.map((draft) => answerOf(by.get(draft.id))) };
+  });
+
+function answerOf(outcome: Outcome | undefined): Answer | null {
+  if (!outcome || outcome.became === "not_tried") return null;
+  const { became, decided, building, code, message } = outcome;
+  if (became === "applied" && decided) {
+    return { is: "saved", building: decided, also: decided.also ?? [] };
+  }
+  if (became === "failed" || !code || !message) return { is: "away", why: "failed", message: FAILED };
+  return refusedWith(code, message, building);
+}
 
 const explanationOf = (id: string, uid: string): string =>
   `/assessments/${id}/buildings/${uid}/explanation`;

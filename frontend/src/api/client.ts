@@ -17,7 +17,7 @@ export class Refused extends Error {
 }
 
 const UNREACHABLE = "The server cannot be reached. Your work is kept; it is tried again by itself.";
-const FAILED = "The server could not answer. Your work is kept; it is tried again by itself.";
+export const FAILED = "The server could not answer. Your work is kept; it is tried again by itself.";
 
 /** Django's token, rendered into every page: a session request without it is refused. */
 export function csrfToken(): string {

@@ -567,6 +567,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assessments/{assessment_id}/decisions/several": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide Several
+         * @description Decide on up to 50 buildings, in the order given; ``X-Made-By`` as for one.
+         *
+         *     Each is done whole or not at all, and has an outcome of its own: what one meets says nothing
+         *     of the others, but that nothing more is tried of a building after something of it was not
+         *     applied. If the answer is lost, send all of it again: what was applied stays as it is. A body
+         *     that is no list of decisions is refused as a whole, and nothing of it is done.
+         */
+        post: operations["unosat_review_api_decide_several"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assessments/{assessment_id}/reviewed-areas": {
         parameters: {
             query?: never;
@@ -2472,6 +2497,48 @@ export interface components {
             seen: string;
         };
         /**
+         * OutcomeOut
+         * @description What became of one decision.
+         *
+         *     ``applied``: ``decided`` is what it made. ``conflict``: ``building`` is how somebody else left
+         *     it. Both, and ``refused``, are final. ``failed`` (a fault of ours) and ``not_tried`` (something
+         *     before it on the same building was not applied, or failed) may be sent again.
+         */
+        OutcomeOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Became
+             * @enum {string}
+             */
+            became: "applied" | "conflict" | "refused" | "failed" | "not_tried";
+            decided: components["schemas"]["DecidedOut"] | null;
+            building: components["schemas"]["BuildingOut"] | null;
+            /** Code */
+            code: string | null;
+            /** Message */
+            message: string | null;
+        };
+        /**
+         * OutcomesOut
+         * @description One outcome for each decision, in the same order.
+         */
+        OutcomesOut: {
+            /** Outcomes */
+            outcomes: components["schemas"]["OutcomeOut"][];
+        };
+        /**
+         * DecisionsIn
+         * @description Decisions in the order in which they were made, each as if it were sent alone.
+         */
+        DecisionsIn: {
+            /** Decisions */
+            decisions: components["schemas"]["DecisionIn"][];
+        };
+        /**
          * AreaOut
          * @description A reviewed or not assessable area, as it was cut to the image.
          */
@@ -4182,6 +4249,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Conflict"];
+                };
+            };
+        };
+    };
+    unosat_review_api_decide_several: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-Made-By"?: number | null;
+            };
+            path: {
+                assessment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionsIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutcomesOut"];
                 };
             };
         };

@@ -66,6 +66,12 @@ export type UnsureBecause = NonNullable<Building["unsure_because"]>;
 /** What the server answers to a decision: the building that stands, and all others it touched. */
 export type Decided = Building & { also?: readonly { uid: string; version: number }[] };
 
+/** What the server answers to one of several decisions. */
+export type Outcome = Narrowed<
+  Schemas["OutcomeOut"],
+  { decided: Decided | null; building: Building | null }
+>;
+
 /** What the stream says of a decision; `also` names what else it touched, `more` counts the rest. */
 export interface DecisionNews {
   building: string;

@@ -2,11 +2,11 @@
 import { useEffect, useRef } from "preact/hooks";
 import "../styles/conflict.css";
 
-import type { Building } from "../api/types";
 import { when } from "../geo/format";
-import { GRADE_NAMES } from "../geo/grades";
+import { GRADE_NAMES, type Grade } from "../geo/grades";
 import { pathsOf, sameOutline } from "../geo/pictures";
-import { KIND_NAMES, REVIEW_NAMES, foretell } from "../review/decisions";
+import { sidesOf, type Sides } from "../review/clash";
+import { KIND_NAMES, REVIEW_NAMES } from "../review/decisions";
 import type { Clash } from "../review/log/ledger";
 import type { Session } from "../review/session";
 
@@ -15,10 +15,13 @@ export function Conflict({ clash, left, session }: { clash: Clash; left: number;
   useEffect(() => {
     if (!dialog.current?.open) dialog.current?.showModal();
   }, [clash]);
-  const { uid, base, theirs, mine } = clash;
-  const part = uid !== theirs.uid;
-  const wanted = mine.reduce((now, { draft }) => foretell(now, draft), base ?? theirs);
-  const last = [...theirs.history].sort((a, b) => b.number - a.number)[0];
+  const { mine } = clash;
+  const sides = sidesOf(clash);
+  const { base, mine: wanted, theirs, whole } = sides;
+  const last = [...clash.theirs.history].sort((a, b) => b.number - a.number)[0];
+  const part = clash.uid !== clash.theirs.uid;
+  const grade = whole ? whole.grade : wanted.grade;
+  const review = whole ? mergedInto(whole) : REVIEW_NAMES[wanted.review];
   const choose = (event: KeyboardEvent): void => {
     const { key } = event;
     if (key === "m" || key === "t") {
@@ -40,8 +43,8 @@ export function Conflict({ clash, left, session }: { clash: Clash; left: number;
     >
       <h2 id="conflict-title">Someone else was quicker</h2>
       <p id="conflict-why">
-        {last?.user ?? theirs.updated_by ?? "Somebody"} changed {part ? "a part of what you merged" : "this building"} after you had seen it
-        {last ? ` (${when(last.made_at)})` : ""}. Nothing of yours is lost: choose what shall stand.
+        {last?.user ?? clash.theirs.updated_by ?? "Somebody"} changed {part ? "a part of what you merged" : "this building"} after you had seen it
+        {last ? ` (${when(last.made_at)})` : ""}. {whole ? "This is that part. " : ""}Nothing of yours is lost: choose what shall stand.
         {left > 1 ? ` ${left - 1} more to choose after this one.` : ""}
       </p>
       <table>
@@ -57,13 +60,13 @@ export function Conflict({ clash, left, session }: { clash: Clash; left: number;
           <tr>
             <th scope="row">Grade</th>
             <td>{base ? GRADE_NAMES[base.grade] : "not known"}</td>
-            <Cell text={GRADE_NAMES[wanted.grade]} was={base && GRADE_NAMES[base.grade]} />
+            <Cell text={grade ? GRADE_NAMES[grade] : "not known"} was={base && GRADE_NAMES[base.grade]} />
             <Cell text={GRADE_NAMES[theirs.grade]} was={base && GRADE_NAMES[base.grade]} />
           </tr>
           <tr>
             <th scope="row">Review</th>
             <td>{base ? REVIEW_NAMES[base.review] : "not known"}</td>
-            <Cell text={REVIEW_NAMES[wanted.review]} was={base && REVIEW_NAMES[base.review]} />
+            <Cell text={review} was={base && REVIEW_NAMES[base.review]} />
             <Cell text={REVIEW_NAMES[theirs.review]} was={base && REVIEW_NAMES[base.review]} />
           </tr>
           <tr>
@@ -81,7 +84,7 @@ export function Conflict({ clash, left, session }: { clash: Clash; left: number;
           </tr>
         </tbody>
       </table>
-      <Outlines base={base} mine={wanted} theirs={theirs} />
+      <Outlines {...sides} />
       <div class="pair">
         <button type="button" onClick={() => session.settle(false)} data-keep="theirs">
           Keep theirs <kbd aria-hidden="true">T</kbd>
@@ -97,6 +100,9 @@ export function Conflict({ clash, left, session }: { clash: Clash; left: number;
   );
 }
 
+const mergedInto = ({ grade }: { grade: Grade | null }): string =>
+  grade ? `Merged into a building of grade “${GRADE_NAMES[grade]}”` : "Merged into another building";
+
 /** Marked where it differs from what was seen; by a word, not only by its look. */
 function Cell({ text, was }: { text: string; was: string | null }) {
   if (was === null || was === text) return <td>{text}</td>;
@@ -109,8 +115,8 @@ function Cell({ text, was }: { text: string; was: string | null }) {
 
 const SIDE_PX = 180;
 
-function Outlines({ base, mine, theirs }: { base: Building | null; mine: Building; theirs: Building }) {
-  const outlines = [base ?? theirs, mine, theirs].map(({ outline }) => outline);
+function Outlines({ base, mine, theirs, whole }: Sides) {
+  const outlines = [base ?? theirs, whole ?? mine, theirs].map(({ outline }) => outline);
   if (outlines.every((one) => sameOutline(one, theirs.outline))) {
     return <p class="quiet">The outline is the same in all three.</p>;
   }
@@ -128,7 +134,7 @@ function Outlines({ base, mine, theirs }: { base: Building | null; mine: Buildin
       </svg>
       <figcaption>
         {base && <Named name="seen" text="as you saw it: dotted" />}
-        <Named name="mine" text="yours: solid" />
+        <Named name="mine" text={whole ? "yours, the whole: solid" : "yours: solid"} />
         <Named name="theirs" text="theirs: dashed" />
       </figcaption>
     </figure>

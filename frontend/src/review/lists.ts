@@ -1,14 +1,16 @@
 /** What is listed: the queue with what comes next, the table, and the buildings in view. */
 import * as api from "../api/assessments";
-import { queueCount, queuePage, queuePeople } from "../api/queue";
+import { Refused } from "../api/client";
+import { queueCount, queuePage, queuePeople, type QueuePage } from "../api/queue";
 import type { Building } from "../api/types";
 import { boundsOf, centreOf } from "../geo/outline";
 import {
   appended, mustMove, NO_FILTERS, upcoming, wentTo,
   type Filters, type Order, type Queue,
 } from "./queue";
+import { createRounds, type Round } from "./rounds";
 import type { Core } from "./state";
-import type { Table } from "./table";
+import { withBack, type Table } from "./table";
 
 const PREFETCHED = 20;
 const REFILL_BELOW = 10; // left: ten decisions take half a minute, an answer a second at worst
@@ -19,23 +21,24 @@ const ORDER_AGAIN_MS = 5_000; // a worker needs some seconds to work out the ord
 
 export function createLists(core: Core) {
   const { page, store, sight, pen, say, fail, pick, learn } = core;
-  let round = 0; // of the queue: an answer to an earlier question is not wanted any more
+  const fillings = createRounds(); // of the queue, each from the start
+  const looks = createRounds(); // at what is in view: where the map was before is not wanted any more
+  const pages = createRounds(); // of the table
   let filling: Promise<void> | null = null;
-  let looked = 0; // into the view: an answer about where the map was before is not wanted any more
-  let turned = 0; // the table's pages, for the same reason
+  const returned = new Set<string>(); // stand again, and the table has yet to ask where
   let behind = false; // the map has moved, and the list could not follow
 
   const refreshList = async (): Promise<void> => {
     const bounds = sight()?.bounds() ?? page.bounds; // without a map, the whole image
     if (!bounds || store.now.progress?.state !== "done") return;
-    const mine = ++looked;
+    const look = looks.next();
     try {
       const { rows, next } = await api.listBuildings(page.id, bounds);
-      if (mine !== looked) return;
+      if (look.over) return;
       behind = false;
       store.set({ listed: rows, listGoesOn: next });
     } catch (error) {
-      if (mine !== looked) return;
+      if (look.over) return;
       behind = true;
       fail(error);
     }
@@ -74,15 +77,14 @@ export function createLists(core: Core) {
 
   /** Fetch what follows; `anew` from the start. One at a time. */
   const refill = (anew = false): Promise<void> => {
-    if (anew) round++;
-    else if (filling) return filling;
-    const mine = fill(anew, round).finally(() => {
+    if (!anew && filling) return filling;
+    const mine = fill(anew, anew ? fillings.next() : fillings.now()).finally(() => {
       if (filling === mine) filling = null;
     });
     return (filling = mine);
   };
 
-  const fill = async (anew: boolean, mine: number): Promise<void> => {
+  const fill = async (anew: boolean, round: Round): Promise<void> => {
     const { queue, view } = store.now;
     const { filters, order } = queue;
     const near = order === "nearest" ? middle() : undefined;
@@ -92,32 +94,32 @@ export function createLists(core: Core) {
     try {
       const asked = { filters, minScore: view.minScore, order, near, cursor, limit };
       const found = await queuePage(page.id, asked);
-      if (mine !== round) return;
+      if (round.over) return;
       const fresh = learn(found.buildings);
       const kept = anew || near || !cursor ? [] : coming();
       setQueue({
         is: "ready", ordered: found.ordered, cursor: found.next, items: appended(kept, fresh),
       });
-      if (!found.ordered) setTimeout(orderAgain, ORDER_AGAIN_MS, mine);
+      if (!found.ordered) setTimeout(orderAgain, ORDER_AGAIN_MS, round);
     } catch (error) {
-      if (mine !== round) return;
+      if (round.over) return;
       setQueue({ is: "failed" });
       fail(error);
     }
   };
 
   /** The server has worked out meanwhile what is most worth a look. */
-  const orderAgain = (mine: number): void => {
-    if (mine === round && store.now.queue.order === "value") void refill(true);
+  const orderAgain = (round: Round): void => {
+    if (!round.over && store.now.queue.order === "value") void refill(true);
   };
 
   const count = async (): Promise<void> => {
     const { filters } = store.now.queue;
     if (!filters.who && !filters.area) return setQueue({ count: null });
-    const mine = round;
+    const round = fillings.now();
     try {
       const found = await queueCount(page.id, filters, store.now.view.minScore);
-      if (mine === round) setQueue({ count: found });
+      if (!round.over) setQueue({ count: found });
     } catch (error) {
       fail(error);
     }
@@ -231,20 +233,52 @@ export function createLists(core: Core) {
   };
 
   const turnTo = async (table: Table): Promise<void> => {
-    const mine = ++turned;
+    const turn = pages.next();
+    returned.clear(); // what came back before it is asked for is in it
     store.set({ table: { ...table, is: "loading" } });
     try {
-      const { queue, view } = store.now;
-      const found = await queuePage(page.id, {
-        filters: queue.filters, minScore: view.minScore, order: table.order,
-        cursor: table.cursors.at(-1), limit: TABLE_ROWS,
-      });
-      if (mine !== turned || !store.now.table) return;
+      const found = await pageOf(table);
+      if (turn.over || !store.now.table) return;
       store.set({ table: { ...table, is: "ready", rows: learn(found.buildings), next: found.next } });
+      if (returned.size) void askForReturned();
     } catch (error) {
-      if (mine !== turned || !store.now.table) return;
+      if (turn.over || !store.now.table) return;
       store.set({ table: { ...table, is: "failed" } });
       fail(error);
+    }
+  };
+
+  const pageOf = (table: Table): Promise<QueuePage> =>
+    queuePage(page.id, {
+      filters: store.now.queue.filters, minScore: store.now.view.minScore, order: table.order,
+      cursor: table.cursors.at(-1), limit: TABLE_ROWS,
+    });
+
+  /**
+   * These stand again that were merged into another. An open table asks where; its other rows stay
+   * where they are, for somebody is going through them.
+   */
+  const bringBack = (uids: readonly string[]): void => {
+    const { table } = store.now;
+    if (!table) return; // it asks when it is opened
+    for (const uid of uids) if (!table.rows.some((row) => row.uid === uid)) returned.add(uid);
+    if (returned.size && table.is !== "loading") void askForReturned();
+  };
+
+  const askForReturned = async (): Promise<void> => {
+    const { table } = store.now;
+    if (!table) return;
+    const turn = pages.now();
+    const wanted = new Set(returned);
+    try {
+      const found = await pageOf(table);
+      const now = store.now.table;
+      if (turn.over || !now) return;
+      for (const uid of wanted) returned.delete(uid);
+      store.set({ table: { ...now, rows: withBack(now.rows, learn(found.buildings), wanted) } });
+    } catch (error) {
+      if (turn.over || !store.now.table) return;
+      if (!(error instanceof Refused && error.passing)) fail(error); // else once the line is back
     }
   };
 
@@ -260,6 +294,7 @@ export function createLists(core: Core) {
   store.watch((now, before) => {
     const back = (now.connected && !before.connected) || (before.trouble && !now.trouble);
     if (back && behind) void refreshList();
+    if (back && returned.size && now.table?.is === "ready") void askForReturned();
   });
 
   let rests: ReturnType<typeof setTimeout> | undefined;
@@ -271,6 +306,7 @@ export function createLists(core: Core) {
 
   return {
     refreshList,
+    bringBack,
     listMore,
     refreshQueue,
     refreshPeople,

@@ -2,6 +2,7 @@
 import * as api from "../api/assessments";
 import type { Building, DecisionKind, Draft } from "../api/types";
 import { boundsOf, type Bounds } from "../geo/outline";
+import { onTop } from "./clash";
 import { KIND_NAMES, foretell } from "./decisions";
 import { inBrowser, onWaking } from "./log/browser";
 import { createKeeper } from "./log/keeper";
@@ -18,6 +19,8 @@ interface Parts extends Pick<Core, "page" | "store" | "say" | "show" | "pick" | 
   recount(): void;
   /** Ask again which buildings are in view. */
   relist(): void;
+  /** An undo has brought these back. */
+  bringBack(uids: readonly string[]): void;
 }
 
 const CHANGED_SINCE = "Someone has changed this building since. Look at it before you change it back.";
@@ -38,6 +41,7 @@ export function createSaving(parts: Parts) {
     ...places,
     assessment: page.id,
     send: (assessment, draft) => api.decide(assessment, page.user_id, draft),
+    sendSeveral: (assessment, drafts) => api.decideSeveral(assessment, page.user_id, drafts),
     onTrouble: (trouble) => {
       const was = store.now.trouble;
       if (trouble?.why === was?.why) return;
@@ -139,6 +143,7 @@ export function createSaving(parts: Parts) {
       const cut = draft.kind === "split" && picked?.uid === draft.building; // it is there no more
       if (building && !drawing && (made || cut)) void pick(building.uid);
       if (also.length) parts.relist(); // some are gone or came back, and the list may be older
+      if (draft.kind === "undo") parts.bringBack(also.map(({ uid }) => uid));
       say(saved(draft.kind, act));
     } else if (answer.is === "conflict") {
       const { theirs } = answer;
@@ -294,22 +299,22 @@ export function createSaving(parts: Parts) {
     const { conflict } = store.now;
     if (!conflict) return;
     const { uid, theirs, ids } = conflict;
-    const now = known(uid);
-    const other = uid !== theirs.uid; // a part of a merge
-    let base = now && (other || now.version > theirs.version) ? now : theirs;
-    const anew: Entry[] = [];
-    for (const { draft, parts: joined } of mine ? conflict.mine : []) {
-      const mineAgain: Draft = {
-        ...draft, ...asTheyStand(draft), id: crypto.randomUUID(), building: base.uid,
-        on_version: base.version,
-      };
-      anew.push(entryOf(mineAgain, base, { is: "do" }, asKnown(joined)));
-      base = foretell(base, mineAgain);
-    }
+    const again = mine ? onTop(conflict, seenOf(conflict)) : [];
+    const anew = again.map(({ draft, base, parts }) => entryOf(draft, base, { is: "do" }, parts));
     keeper.keep(anew, endsOf(ids, mine ? "mine" : "theirs"));
-    show(base);
-    goTo(base.uid);
+    const last = again.at(-1);
+    if (last?.base) show(foretell(last.base, last.draft));
+    else if (versionOf(theirs.uid) <= theirs.version) show(theirs);
+    goTo(mine ? uid : theirs.uid);
     if (!mine) say("Left as the other person decided.");
+  };
+
+  /** The building decided on as the person has seen it: changed since by nobody else. */
+  const seenOf = ({ uid, base, theirs }: Clash): Building | null => {
+    const now = known(uid) ?? null;
+    const seen = uid === theirs.uid ? theirs : base; // of a merge whose part was changed, the whole was not
+    if (!seen || !now) return seen ?? now;
+    return now.version === ledger.versionOver(uid, seen.version) ? now : seen;
   };
 
   const takeOldOutbox = (): Entry[] => {

@@ -100,6 +100,7 @@ export function createSession(page: AssessmentPage) {
       queue: updated(queue, building, view.minScore),
       table: withNewest(table, building),
     });
+    if (before?.review === "replaced" && review !== "replaced") lists.bringBack([uid]);
   };
 
   /** Soon, once for all decisions meanwhile; `now`: at once. */
@@ -169,6 +170,7 @@ export function createSession(page: AssessmentPage) {
   const saving = createSaving({
     page, store, say, show, pick, comeBack, recount,
     relist: () => void lists.refreshList(),
+    bringBack: (uids) => lists.bringBack(uids),
     sight: () => sight,
     known: (uid) => known.get(uid),
   });

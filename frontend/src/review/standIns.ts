@@ -51,7 +51,8 @@ export function mergedAway(
   return all;
 }
 
-const away = (part: Building): Building => ({
+/** As it will be once it is merged into another. */
+export const away = (part: Building): Building => ({
   ...part, review: "replaced", version: part.version + 1,
 });
 

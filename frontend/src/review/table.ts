@@ -14,6 +14,22 @@ export interface Table {
 export const withNewest = (table: Table | null, building: Building): Table | null =>
   table && { ...table, rows: replaced(table.rows, building) };
 
+/** Rows with those `wanted` that were fetched: each before the row that follows it there, else last. */
+export function withBack(
+  rows: readonly Building[],
+  fetched: readonly Building[],
+  wanted: ReadonlySet<string>,
+): readonly Building[] {
+  const all = [...rows];
+  const placeOf = (uid: string): number => all.findIndex((row) => row.uid === uid);
+  for (const [at, one] of [...fetched.entries()].reverse()) {
+    if (!wanted.has(one.uid) || placeOf(one.uid) >= 0) continue;
+    const follows = fetched.slice(at + 1).find(({ uid }) => placeOf(uid) >= 0);
+    all.splice(follows ? placeOf(follows.uid) : all.length, 0, one);
+  }
+  return all;
+}
+
 /** Whether a question about this building is asked below its row, and not beside the map. */
 export const asksIn = (table: Table | null, uid: string): boolean =>
   table?.rows.some((row) => row.uid === uid) ?? false;

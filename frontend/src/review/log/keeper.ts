@@ -8,7 +8,7 @@ import { Ledger, type End, type Entry, type Piece, type Sent } from "./ledger";
 import { createSender, type SenderParts } from "./sender";
 
 export interface KeeperParts<D extends Sent = Draft>
-  extends Pick<SenderParts<D>, "send" | "alone" | "wait" | "onTrouble" | "onAnswer"> {
+  extends Pick<SenderParts<D>, "send" | "sendSeveral" | "alone" | "wait" | "onTrouble" | "onAnswer"> {
   assessment: string;
   open(): Promise<Database<D>>;
   /** To the other tabs of the same person. */
@@ -62,6 +62,7 @@ export function createKeeper<D extends Sent = Draft>(parts: KeeperParts<D>) {
 
   const sender = createSender<D>({
     send: parts.send,
+    ...(parts.sendSeveral ? { sendSeveral: parts.sendSeveral } : {}),
     alone: parts.alone,
     wait: parts.wait,
     onTrouble: parts.onTrouble,

@@ -190,6 +190,14 @@ export class Ledger<D extends Sent = Draft> {
     return expected;
   }
 
+  /** The version that a building has once what we decided on this one, and on that, holds. */
+  versionOver(uid: string, version: number): number {
+    return this.held().reduce(
+      (now, { draft }) => (draft.building === uid && draft.on_version === now ? now + 1 : now),
+      version,
+    );
+  }
+
   /** Where somebody else was quicker, oldest first; what has been chosen is left out. */
   clashes(): Clash<D>[] {
     const groups = new Map<string, Entry<D>[]>();

@@ -5,7 +5,7 @@ import type { Building, Draft } from "../../api/types";
 import { openLog, type Database } from "./database";
 import { createKeeper, type Keeper } from "./keeper";
 import { net, type Act, type Entry } from "./ledger";
-import type { Answer, Trouble } from "./sender";
+import type { Answer, SenderParts, Trouble } from "./sender";
 
 const ASSESSMENT = "a1";
 let user = 0;
@@ -49,6 +49,31 @@ class Server {
     return Promise.resolve(instead === "lost" ? away : answer);
   };
 
+  /** Together: how many each time; what to answer instead, in turn. */
+  readonly together: number[] = [];
+  insteadOfAll: (Answer | "lost" | null)[] = [];
+
+  /** In order, and nothing of a building after something of it was not applied. */
+  sendSeveral = (_assessment: string, drafts: readonly Draft[]): ReturnType<SendSeveral> => {
+    this.together.push(drafts.length);
+    const instead = this.insteadOfAll.shift() ?? null;
+    if (instead !== null && instead !== "lost") {
+      return Promise.resolve(instead as Exclude<Answer, { is: "saved" }>);
+    }
+    const held = new Set<string | null>();
+    let failed = false;
+    const answers = drafts.map((draft) => {
+      if (failed || held.has(draft.building)) return null;
+      failed = this.fails.delete(draft.id);
+      const answer = failed ? broken : this.apply(draft);
+      if (answer.is !== "saved") held.add(draft.building);
+      return answer;
+    });
+    return Promise.resolve(instead === "lost" ? away : { is: "answered", answers });
+  };
+  /** Ids at which it fails once. */
+  readonly fails = new Set<string>();
+
   private apply(draft: Draft): Answer {
     const uid = draft.building ?? `made-of-${draft.id}`;
     const version = this.versions.get(uid) ?? 0;
@@ -65,7 +90,8 @@ class Server {
   }
 }
 
-const away: Answer = { is: "away", why: "unreachable", message: "no connection" };
+type SendSeveral = NonNullable<SenderParts["sendSeveral"]>;
+const away: Exclude<Answer, { is: "saved" }> = { is: "away", why: "unreachable", message: "no connection" };
 const broken: Answer = { is: "away", why: "failed", message: "500" };
 
 /** One lock for all tabs of a test, as the browser has it. */
@@ -90,6 +116,7 @@ async function tab(
   server: Server,
   alone = lock(),
   open: () => Promise<Database> = () => openLog(user),
+  several = false,
 ): Promise<Tab> {
   const channel = new BroadcastChannel(`test-${user}`);
   const troubles: (Trouble | null)[] = [];
@@ -101,6 +128,7 @@ async function tab(
     open,
     channel,
     send: server.send,
+    ...(several ? { sendSeveral: server.sendSeveral } : {}),
     alone: async (work) => {
       if (!over) await alone(work);
     },
@@ -331,4 +359,146 @@ it("what was taken back again is not part of a clash", () => {
   const undo = entry("b1", 2, { is: "undo", of: dropped.draft.id });
 
   expect(net([kept, dropped, undo])).toEqual([kept]);
+});
+
+it("how far our own decisions carry a building is known, and not beyond somebody else's", async () => {
+  const { keeper } = await tab(new Server());
+  keeper.keep([entry("b1", 2), entry("b1", 3), entry("b1", 6), entry("b2", 4)]);
+
+  expect([2, 3, 4, 5, 0].map((version) => keeper.ledger.versionOver("b1", version))).toEqual([4, 4, 4, 5, 0]);
+});
+
+/** A tab that sends several at once. */
+const quickTab = (server: Server, alone = lock()): Promise<Tab> => tab(server, alone, undefined, true);
+const none = ({ keeper }: Tab): boolean => keeper.ledger.waiting().length === 0;
+
+it("a hundred and twenty decisions that waited arrive in three requests, in order, once each", async () => {
+  const server = new Server();
+  server.insteadOfAll = [away];
+  const mine = await quickTab(server);
+  const all = Array.from({ length: 120 }, (_, n) => entry(`b${n % 60}`, Math.floor(n / 60)));
+
+  mine.keeper.keep(all);
+  await until(() => none(mine));
+
+  expect(server.together).toEqual([50, 50, 50, 20]); // the first had no line
+  expect([server.applied, server.heard]).toEqual([ids(all), 0]);
+  expect([mine.troubles.some((one) => one?.why === "unreachable"), mine.troubles.at(-1)]).toEqual([true, null]);
+});
+
+it("a decision that waits alone goes alone", async () => {
+  const server = new Server();
+  const mine = await quickTab(server);
+
+  for (const one of [entry("b1", 0), entry("b1", 1)]) {
+    mine.keeper.keep([one]);
+    await until(() => none(mine));
+  }
+
+  expect([server.heard, server.together]).toEqual([2, []]);
+});
+
+it("of several, what met a conflict takes along what stood on it, and hides nothing of the others", async () => {
+  const server = new Server();
+  server.versions.set("b2", 1); // somebody else was quicker; what stands on ours would fit by chance
+  const mine = await quickTab(server);
+  const all = [entry("b1", 0), entry("b2", 0), entry("b2", 1), entry("b3", 0), entry("b1", 1)];
+  const [first, conflict, stood, third, last] = all as [Entry, Entry, Entry, Entry, Entry];
+
+  mine.keeper.keep(all);
+  await until(() => none(mine));
+
+  expect(server.applied).toEqual(ids([first, third, last]));
+  expect(mine.keeper.ledger.clashes().map(({ mine }) => ids(mine))).toEqual([ids([conflict, stood])]);
+  expect(server.versions.get("b2")).toBe(1);
+});
+
+it("several whose answer was lost, or that were sent by a tab that died, are made once each", async () => {
+  const server = new Server();
+  const all = Array.from({ length: 120 }, (_, n) => entry(`b${n}`, 0));
+  const database = await openLog(user);
+  await database.append(all);
+  await server.sendSeveral(ASSESSMENT, all.slice(0, 50).map(({ draft }) => draft)); // and it died
+  database.close();
+  server.insteadOfAll = ["lost", null, "lost"];
+
+  const mine = await quickTab(server);
+  await until(() => none(mine));
+
+  expect(server.applied).toEqual(ids(all));
+  expect(mine.keeper.ledger.stack().undo).toHaveLength(120);
+});
+
+it("a fault at one of several holds up only its own building", async () => {
+  const server = new Server();
+  const mine = await quickTab(server);
+  const all = [entry("b1", 0), entry("b2", 0), entry("b2", 1), entry("b3", 0), entry("b4", 0)];
+  const [first, bad, later, third, fourth] = all as [Entry, Entry, Entry, Entry, Entry];
+  server.fails.add(bad.draft.id);
+
+  mine.keeper.keep(all);
+  await until(() => none(mine));
+
+  expect(server.applied).toEqual(ids([first, third, fourth, bad, later]));
+  expect(mine.troubles.some((one) => one?.why === "failed")).toBe(true);
+});
+
+it("what the server will not take together is sent one by one, and nothing of it is refused", async () => {
+  for (const instead of [{ is: "refused", message: "No such address." }, broken] as Answer[]) {
+    const server = new Server();
+    server.insteadOfAll = [instead];
+    user += 1;
+    const mine = await quickTab(server);
+    const all = [entry("b1", 0), entry("b2", 0), entry("b3", 0)];
+
+    mine.keeper.keep(all);
+    await until(() => none(mine));
+
+    expect([server.applied, server.heard, server.together]).toEqual([ids(all), 3, [3]]);
+    expect(mine.keeper.ledger.refusals()).toEqual([]);
+  }
+});
+
+it("nothing of several is settled while somebody else, or nobody, is signed in", async () => {
+  const server = new Server();
+  server.insteadOfAll = [
+    { is: "away", why: "another", message: "Somebody else." },
+    { is: "away", why: "signed_out", message: "Sign in." },
+  ];
+  const mine = await quickTab(server);
+  const all = [entry("b1", 0), entry("b2", 0)];
+
+  mine.keeper.keep(all);
+  await until(() => none(mine));
+
+  expect(mine.troubles.map((one) => one?.why)).toEqual(expect.arrayContaining(["another", "signed_out"]));
+  expect([server.applied, server.heard]).toEqual([ids(all), 0]);
+});
+
+it("an undo of what has no name yet is not sent together with it", async () => {
+  const server = new Server();
+  server.insteadOfAll = [away];
+  const mine = await quickTab(server);
+  const [other, added] = [entry("b1", 0), entry(null, 0)];
+  mine.keeper.keep([other, added]);
+  const version = mine.keeper.ledger.versionSince(added) ?? -1;
+  const undo = entry(null, version, { is: "undo", of: added.draft.id });
+  mine.keeper.keep([{ ...undo, draft: { ...undo.draft, kind: "undo" } }, entry("b2", 0)]);
+  await until(() => none(mine));
+
+  expect(server.together.every((count) => count === 2)).toBe(true);
+  expect(server.versions.get(`made-of-${added.draft.id}`)).toBe(2);
+});
+
+it("two tabs that send several in turn make each decision once", async () => {
+  const server = new Server();
+  const alone = lock();
+  const [one, other] = [await quickTab(server, alone), await quickTab(server, alone)];
+  const all = Array.from({ length: 80 }, (_, n) => entry(`b${n % 40}`, Math.floor(n / 40)));
+
+  for (const [n, decided] of all.entries()) (n % 40 < 20 ? one : other).keeper.keep([decided]);
+  await until(() => none(one) && none(other) && server.applied.length === 80);
+
+  expect([...server.applied].sort()).toEqual(ids(all).sort());
+  expect([...server.versions.values()]).toEqual(Array(40).fill(2));
 });

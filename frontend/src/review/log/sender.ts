@@ -1,5 +1,6 @@
 /**
- * Sends what is in the log, in order for each building, until the server has answered all of it.
+ * Sends what is in the log, in order, until the server has answered all of it; several at once where
+ * more than one waits. What one of them meets says nothing of the others.
  * One tab sends at a time; a decision that was sent twice is one, because the server knows its id.
  */
 import type { Building, Draft } from "../../api/types";
@@ -18,9 +19,20 @@ export type Answer =
   | { is: "refused"; message: string }
   | ({ is: "away" } & Trouble);
 
+/** Of decisions that were sent together: an answer to each in their order, null where it was not tried. */
+export interface Answers {
+  readonly is: "answered";
+  readonly answers: readonly (Answer | null)[];
+}
+
 export interface SenderParts<D extends Sent = Draft> {
   database: Pick<Database<D>, "waiting" | "answer" | "outcome">;
   send(assessment: string, draft: D): Promise<Answer>;
+  /**
+   * Send decisions of one assessment at once, in their order. Anything but answers is about all of
+   * them; refused together they are sent one by one.
+   */
+  sendSeveral?(assessment: string, drafts: readonly D[]): Promise<Answers | Exclude<Answer, { is: "saved" }>>;
   /** Do it while no other tab does. */
   alone(work: () => Promise<void>): Promise<void>;
   /** Ends after that long, or sooner when it is worth trying again. */
@@ -36,9 +48,19 @@ export interface Sender {
   kick(): void;
 }
 
+/** What is known while the log is being sent. */
+interface Round {
+  /** Keys of what could not be taken. */
+  readonly stuck: Set<string>;
+  trouble: Trouble | null;
+  /** One by one. */
+  inTurn: boolean;
+}
+
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 15_000;
 const EVERYTHING = "*";
+const AT_ONCE = 50; // what the server takes; about a second's work for it
 
 export function createSender<D extends Sent = Draft>(parts: SenderParts<D>): Sender {
   const { database } = parts;
@@ -67,25 +89,56 @@ export function createSender<D extends Sent = Draft>(parts: SenderParts<D>): Sen
 
   /** Send until nothing is left, or nothing more can be sent: then why. */
   const drain = async (): Promise<Trouble | null> => {
-    const stuck = new Set<string>();
-    let trouble: Trouble | null = null;
+    const round: Round = { stuck: new Set(), trouble: null, inTurn: parts.sendSeveral === undefined };
     for (;;) {
-      const batch = (await database.waiting()).filter((entry) => !isStuck(entry, stuck));
-      if (batch.length === 0) return trouble;
-      for (const entry of batch) {
-        if (isStuck(entry, stuck)) continue;
-        const answer = await deliver(entry);
-        if (answer.is === "away") {
-          if (answer.why !== "failed") return answer;
-          trouble = answer; // perhaps only this one: the others need not wait for it
-          for (const key of keysOf(entry)) stuck.add(key);
-          continue;
-        }
-        if (!trouble) parts.onTrouble(null);
-        await settle(entry, answer);
-        if (answer.is !== "saved") break; // others may have fallen with it: look again
-      }
+      const waiting = (await database.waiting()).filter((entry) => !isStuck(entry, round.stuck));
+      if (waiting.length === 0) return round.trouble;
+      const together = round.inTurn ? [] : atOnce(waiting);
+      const ends =
+        together.length > 1
+          ? await sendTogether(together, round)
+          : await sendInTurn(round.inTurn ? waiting : waiting.slice(0, 1), round);
+      if (ends) return ends;
     }
+  };
+
+  /** Until one did not hold: others may have fallen with it. Gives why nothing more can be sent, if so. */
+  const sendInTurn = async (entries: readonly Entry<D>[], round: Round): Promise<Trouble | null> => {
+    for (const entry of entries) {
+      if (isStuck(entry, round.stuck)) continue;
+      const answer = await deliver(entry);
+      const ends = await take(entry, answer, round);
+      if (ends || answer.is === "conflict" || answer.is === "refused") return ends;
+    }
+    return null;
+  };
+
+  const sendTogether = async (entries: readonly Entry<D>[], round: Round): Promise<Trouble | null> => {
+    const drafts = entries.map(({ draft }) => draft);
+    const told = await parts.sendSeveral?.(entries[0]?.assessment ?? "", drafts);
+    if (told?.is === "away" && told.why !== "failed") return told;
+    if (told?.is !== "answered" || !told.answers.some((one) => one !== null)) {
+      round.inTurn = true; // whatever it is, it says nothing of any one of them
+      return null;
+    }
+    for (const [at, entry] of entries.entries()) {
+      const answer = told.answers[at];
+      const ends = answer ? await take(entry, answer, round) : null;
+      if (ends) return ends;
+    }
+    return null;
+  };
+
+  const take = async (entry: Entry<D>, answer: Answer, round: Round): Promise<Trouble | null> => {
+    if (answer.is !== "away") {
+      if (!round.trouble) parts.onTrouble(null);
+      await settle(entry, answer);
+      return null;
+    }
+    if (answer.why !== "failed") return answer;
+    round.trouble = answer; // perhaps only this one: the others need not wait for it
+    for (const key of keysOf(entry)) round.stuck.add(key);
+    return null;
   };
 
   const deliver = async (entry: Entry<D>): Promise<Answer> => {
@@ -133,6 +186,17 @@ function outcomeOf({ draft: { id } }: Entry<Sent>, answer: Exclude<Answer, { is:
   const { building, also } = answer;
   const made = building ? { uid: building.uid, version: building.version } : (also[0] ?? null);
   return { id, is: "saved", at, made };
+}
+
+/** The first of what waits that can be sent together: of one assessment, and each bound already. */
+function atOnce<D extends Sent>(waiting: readonly Entry<D>[]): readonly Entry<D>[] {
+  const end = waiting.findIndex(
+    ({ assessment, draft, act }, at) =>
+      at === AT_ONCE ||
+      assessment !== waiting[0]?.assessment ||
+      (draft.building === null && act.is !== "do"), // its building is in the answer to an earlier one
+  );
+  return end < 0 ? waiting : waiting.slice(0, end);
 }
 
 /** What must stay in order: entries that share one of these. */
