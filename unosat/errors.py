@@ -12,12 +12,14 @@ class RefusedError(Exception):
             have each instance say its own, with numbers.
         status: the HTTP status to answer.
         retry_after_seconds: when trying again can help; 0 if waiting does not.
+        page: the template that shows it in a browser.
     """
 
     code: ClassVar[str] = "refused"
     user_message: str = "That cannot be done."
     status: ClassVar[int] = 409
     retry_after_seconds: ClassVar[int] = 0
+    page: ClassVar[str] = "refused.html"
 
     @property
     def headers(self) -> dict[str, str]:

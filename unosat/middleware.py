@@ -48,7 +48,7 @@ class Refusals:
             return JsonResponse(body, status=error.status, headers=error.headers)
         if isinstance(error, NotSignedIn):
             return redirect_to_login(request.get_full_path())
-        page = render(request, "refused.html", body, status=error.status)
+        page = render(request, error.page, body, status=error.status)
         for name, value in error.headers.items():
             page[name] = value
         return page

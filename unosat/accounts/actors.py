@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from unosat import logs
 from unosat.accounts import keys, throttle
-from unosat.accounts.errors import CsrfFailed, SignedInAsAnother
+from unosat.accounts.errors import CsrfFailed, NoOrganisation, SignedInAsAnother
 from unosat.accounts.models import Membership
 from unosat.errors import Forbidden, NotSignedIn
 
@@ -72,7 +72,7 @@ def actor_of(request: HttpRequest) -> Actor:
         NotSignedIn: neither a valid key nor a session.
         TooManyAttempts: wrong keys came from this address again and again.
         CsrfFailed: a cookie without its token.
-        Forbidden: the user belongs to no organisation.
+        NoOrganisation: the user belongs to no organisation.
     """
     known: Actor | None = getattr(request, _CACHED_AS, None)
     if known is None:
@@ -90,12 +90,12 @@ def actor_for_user(user: User) -> Actor:
     """The actor that a user is; for pages, commands and tests.
 
     Raises:
-        Forbidden: the user belongs to no organisation.
+        NoOrganisation: the user belongs to no organisation.
     """
     try:
         membership = Membership.objects.get(user=user)
     except Membership.DoesNotExist as error:
-        raise Forbidden(f"user {user.pk} belongs to no organisation") from error
+        raise NoOrganisation(f"user {user.pk}") from error
     return Actor(
         organisation_id=membership.organisation_id,
         user_id=user.pk,

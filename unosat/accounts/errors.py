@@ -1,6 +1,6 @@
 """What may not be done with accounts and keys."""
 
-from unosat.errors import RefusedError
+from unosat.errors import Forbidden, RefusedError
 
 
 class CsrfFailed(RefusedError):
@@ -9,6 +9,17 @@ class CsrfFailed(RefusedError):
     code = "csrf_failed"
     user_message = "The page is out of date. Load it again and repeat what you did."
     status = 403
+
+
+class NoOrganisation(Forbidden):
+    """A user whom nobody has made a member yet, as ``createsuperuser`` leaves the first one."""
+
+    code = "no_organisation"
+    user_message = (
+        "This account belongs to no organisation yet, so there is nothing that it may see. "
+        "Somebody with access to the admin pages can add it to one there, under Memberships."
+    )
+    page = "no_organisation.html"
 
 
 class SignedInAsAnother(RefusedError):

@@ -2,6 +2,8 @@
 
 from unosat.errors import RefusedError
 
+MOST_NAMED = 10  # shards, in a sentence that people read
+
 
 class SceneNotReady(RefusedError):
     """The image is not checked yet, or was refused."""
@@ -88,6 +90,26 @@ class NothingToRetry(RefusedError):
     user_message = (
         "This part has not failed, or its analysis was cancelled, so there is nothing to retry."
     )
+
+
+class PartsFailed(NothingToRetry):
+    """There is not all to join: shards failed for reasons of their own."""
+
+    def __init__(self, indexes: list[int]) -> None:
+        """Name them.
+
+        Args:
+            indexes: of the shards, ascending, at least one.
+        """
+        super().__init__(f"shards {indexes} have failed")
+        # people count shards from 1
+        named = ", ".join(str(index + 1) for index in indexes[:MOST_NAMED])
+        more = f" and {len(indexes) - MOST_NAMED} more" if len(indexes) > MOST_NAMED else ""
+        which, they = ("Shard", "it") if len(indexes) == 1 else ("Shards", "them")
+        self.user_message = (
+            f"{which} {named}{more} failed for another reason, so not all parts are there to be "
+            f"joined. Retry {they} first; joining follows by itself."
+        )
 
 
 class DamagedResult(RefusedError):

@@ -29,6 +29,7 @@ from unosat.assessments.errors import (
     NoActiveModel,
     NoActivePairModel,
     NothingToRetry,
+    PartsFailed,
     SceneNotReady,
     WrongPhase,
 )
@@ -314,21 +315,8 @@ def retry_shard(actor: Actor, assessment_id: UUID, index: int) -> Assessment:
     with transaction.atomic():
         parent = _locked(assessment_id)
         failed = Shard.objects.filter(assessment=parent, index=index, state__in=FAILED_STATES)
-        shard = failed.only("log").first()
-        if shard is None or parent.state not in {State.RUNNING, State.FAILED}:
+        if parent.state not in {State.RUNNING, State.FAILED} or not _do_anew(parent, failed):
             raise NothingToRetry(f"shard {index} of assessment {assessment_id}")
-        failed.update(
-            state=leases.WAITING,
-            interruptions=0,
-            failure_code="",
-            failure_message="",
-            log=shardlog.noted(shard.log, "asked for anew"),
-        )
-        Assessment.objects.filter(pk=parent.pk).update(
-            state=State.RUNNING, failure_code="", failure_message="", finished_at=None
-        )
-        wake_workers()
-        announce(parent.pk)
     log.info("shard retried", extra={"assessment": str(assessment_id), "index": index})
     return selectors.assessment(actor, assessment_id)
 
@@ -336,22 +324,29 @@ def retry_shard(actor: Actor, assessment_id: UUID, index: int) -> Assessment:
 def retry_merge(actor: Actor, assessment_id: UUID) -> Assessment:
     """Join the parts anew after that failed, on a full disk, say; what the shards found is kept.
 
+    Shards whose stored results the merge found damaged are done anew first, and the merge follows
+    the last of them.
+
     Raises:
         NotFound: the assessment is not the organisation's.
         NothingToRetry: it has not failed, or not for want of a merge.
+        PartsFailed: a shard failed for a reason of its own, so that there is not all to join.
     """
     selectors.assessment(actor, assessment_id)
     with transaction.atomic():
         parent = _locked(assessment_id)
         shards = Shard.objects.filter(assessment=parent)
-        all_done = shards.exists() and not shards.exclude(state=leases.DONE).exists()
-        if parent.state != State.FAILED or not all_done:
+        all_ended = not shards.exclude(state__in=[leases.DONE, *FAILED_STATES]).exists()
+        if parent.state != State.FAILED or not shards.exists() or not all_ended:
             raise NothingToRetry(f"merge of assessment {assessment_id}")
-        Assessment.objects.filter(pk=parent.pk).update(
-            state=State.MERGING, failure_code="", failure_message="", finished_at=None
-        )
-        jobs.enqueue_again("merge", parent.pk, parent.organisation_id)
-        announce(parent.pk)
+        failed = shards.filter(state__in=FAILED_STATES)
+        others = failed.exclude(failure_code=DamagedResult.code).order_by("index")
+        if indexes := list(others.values_list("index", flat=True)):
+            raise PartsFailed(indexes)
+        if not _do_anew(parent, failed):
+            _begin_anew(parent, State.MERGING)
+            jobs.enqueue_again("merge", parent.pk, parent.organisation_id)
+            announce(parent.pk)
     log.info("merge retried", extra={"assessment": str(assessment_id)})
     return selectors.assessment(actor, assessment_id)
 
@@ -444,6 +439,30 @@ def _parts_failed(failed: int, shards: int, reason: str) -> str:
     """The assessment's failure; the sentence of its first failed shard comes first."""
     kept = " What the others found is kept." if failed < shards else ""
     return f"{reason[:250]} This stopped {failed} of {shards} shards.{kept} They can be retried."
+
+
+def _do_anew(parent: Assessment, failed: QuerySet[Shard]) -> int:
+    """Let failed shards of a locked assessment wait for a worker; how many there were."""
+    shards = list(failed.only("log"))
+    for shard in shards:
+        Shard.objects.filter(pk=shard.pk).update(
+            state=leases.WAITING,
+            interruptions=0,
+            failure_code="",
+            failure_message="",
+            log=shardlog.noted(shard.log, "asked for anew"),
+        )
+    if shards:
+        _begin_anew(parent, State.RUNNING)
+        wake_workers(len(shards))
+        announce(parent.pk)
+    return len(shards)
+
+
+def _begin_anew(parent: Assessment, state: State) -> None:
+    Assessment.objects.filter(pk=parent.pk).update(
+        state=state, failure_code="", failure_message="", finished_at=None
+    )
 
 
 def _unfinished(assessment_id: UUID) -> QuerySet[Assessment]:

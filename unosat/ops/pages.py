@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from unosat.accounts import throttle
 from unosat.accounts.actors import actor_for_user
+from unosat.accounts.errors import NoOrganisation
 from unosat.errors import Forbidden, NotSignedIn
 from unosat.ops import health, metrics
 from unosat.ops import status as whole
@@ -59,7 +60,7 @@ def _show_status(request: HttpRequest, template: str) -> HttpResponse:
     context = {"status": whole.status()}
     try:
         actor = actor_for_user(user)
-    except Forbidden:  # staff need no organisation
+    except NoOrganisation:  # staff need no organisation
         return render(request, template, context)
     return show(request, actor, template, context, section="status")
 

@@ -41,9 +41,20 @@ class JudgedByAnother(RefusedError):
     user_message = "Somebody else has judged this one in the meantime. Their answer stands."
 
 
+class NoSuchAnswer(RefusedError):
+    """It is no answer to what a building truly is."""
+
+    code = "no_such_answer"
+    user_message = "Choose a damage grade, that there is no building, or that it cannot be judged."
+    status = 422
+
+
 class BadAnswer(RefusedError):
-    """Marks outside of the square, or on what cannot be judged."""
+    """Marks outside of the square, without a grade, or on what cannot be judged."""
 
     code = "bad_answer"
-    user_message = "Mark buildings whose middle lies inside the square, or say it cannot be judged."
+    user_message = (
+        "Mark buildings whose middle lies inside the square, each with a grade, or say that it "
+        "cannot be judged."
+    )
     status = 422

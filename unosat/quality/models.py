@@ -18,7 +18,8 @@ NO_BUILDING = "no_building"
 CANNOT_JUDGE = "cannot_judge"
 JUDGED = "judged"
 TRUE_GRADES = [grade for grade in GRADES if grade != "unclassified"]
-ITEM_ANSWERS = ["", *TRUE_GRADES, NO_BUILDING, CANNOT_JUDGE]
+SAID_OF_ITEMS = [*TRUE_GRADES, NO_BUILDING, CANNOT_JUDGE]
+ITEM_ANSWERS = ["", *SAID_OF_ITEMS]
 SQUARE_ANSWERS = ["", JUDGED, CANNOT_JUDGE]
 
 

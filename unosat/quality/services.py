@@ -25,15 +25,16 @@ from unosat.quality import plan, selectors, squares
 from unosat.quality.errors import (
     BadAnswer,
     JudgedByAnother,
+    NoSuchAnswer,
     NothingToSample,
     SampleOpen,
     SampleOver,
     SampleSize,
 )
-from unosat.quality.models import CANNOT_JUDGE, JUDGED, Item, Missed, Sample, Square
+from unosat.quality.models import CANNOT_JUDGE, JUDGED, SAID_OF_ITEMS, Item, Missed, Sample, Square
 from unosat.quality.plan import Stratum
 from unosat.review import outlines
-from unosat.review.models import Building
+from unosat.review.models import GRADES, Building
 from unosat.scenes.models import WGS84
 
 log = logging.getLogger(__name__)
@@ -158,9 +159,12 @@ def answer_item(
         Forbidden, NotFound: as for drawing.
         SampleOver: it is finished or withdrawn.
         JudgedByAnother: somebody else was faster.
+        NoSuchAnswer: it is no answer.
     """
     actor.must_be("analyst", "admin")
     user_id = actor.must_be_a_person()
+    if answer not in SAID_OF_ITEMS:
+        raise NoSuchAnswer(answer)
     with transaction.atomic():
         item = Item.objects.filter(pk=item_id, **_of(actor)).first()
         if item is None:
@@ -190,7 +194,8 @@ def answer_square(
 
     Raises:
         Forbidden, NotFound, SampleOver, JudgedByAnother: as for buildings.
-        BadAnswer: a mark lies outside of the square, or there are marks on what cannot be judged.
+        BadAnswer: it is no answer, a mark lies outside of the square or has no grade, or there are
+            marks on what cannot be judged.
     """
     actor.must_be("analyst", "admin")
     user_id = actor.must_be_a_person()
@@ -205,6 +210,8 @@ def answer_square(
         _must_be_open(sample)
         if (marks and answer == CANNOT_JUDGE) or answer not in {JUDGED, CANNOT_JUDGE}:
             raise BadAnswer(answer)
+        if any(mark.grade not in GRADES for mark in marks):
+            raise BadAnswer("a mark without a grade")
         points = _points(square, marks)
         _judge(square, answer, user_id, answer_id)
         square.missed.all().delete()

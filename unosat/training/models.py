@@ -1,12 +1,16 @@
 """What corrections become: data sets, runs, and versions of the model."""
 
 import uuid
+from functools import partial
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 
 from unosat.accounts.models import Organisation
+from unosat.ops import store
 
 
 class ModelVersion(models.Model):
@@ -49,6 +53,19 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+
+@receiver(post_delete, sender=ModelVersion)
+def _remove_files(instance: ModelVersion, **_: object) -> None:
+    """However a version was deleted, its files go with it, once that is committed."""
+    if instance.folder:
+        transaction.on_commit(partial(_remove_unless_named, instance.folder), robust=True)
+
+
+def _remove_unless_named(folder: str) -> None:
+    """The folder is named by its content: the same weights may have come back as another row."""
+    if not ModelVersion.objects.filter(folder=folder).exists():
+        store.remove(folder)
 
 
 class Dataset(models.Model):

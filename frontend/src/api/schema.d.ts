@@ -297,7 +297,11 @@ export interface paths {
         put?: never;
         /**
          * Retry Merge
-         * @description Join the parts anew, after all were done and joining them failed. 409 if it did not.
+         * @description Join the parts anew, after all were done and joining them failed.
+         *
+         *     Parts whose results were found damaged are done anew first (``state`` is then "running"), and
+         *     joining follows. 409 if joining did not fail, or another part failed for a reason of its own:
+         *     retry that part, and joining follows as well.
          */
         post: operations["unosat_assessments_api_retry_merge"];
         delete?: never;
@@ -1749,9 +1753,10 @@ export interface components {
          * @description An assessment as clients see it; ``failure_code`` is "" unless ``state`` is "failed".
          *
          *     A shard that fails stops no other: the assessment fails once all have ended, and
-         *     ``POST .../shards/INDEX/retry`` has one done anew. If all shards are done and joining them
-         *     failed, ``POST .../merge/retry`` does that anew. ``waiting_because`` says why a shard went
-         *     back to wait, such as a model that a worker cannot load.
+         *     ``POST .../shards/INDEX/retry`` has one done anew. If joining them failed,
+         *     ``POST .../merge/retry`` does that anew, and before it the shards whose results were found
+         *     damaged (``failure_code`` "damaged_result"). ``waiting_because`` says why a shard went back to
+         *     wait, such as a model that a worker cannot load.
          *
          *     ``input_kind`` says what the model looks at: one image, or a pair. Of a pair, ``before_shift_m``
          *     is how far the image from before was moved, as a whole, to lie under the one from after: null

@@ -12,8 +12,10 @@ import morecantile
 import numpy as np
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.db import InternalError, connection, connections
 from django.db.models.functions import Now
+from django.test import Client
 from numpy.typing import NDArray
 
 from detection.detector import Detector, ModelSpec, TileDetections
@@ -33,7 +35,7 @@ from tests.unosat.makers import (
 )
 from unosat.accounts.actors import Actor
 from unosat.assessments import detectors, selectors, services, shardlog, tasks, turns
-from unosat.assessments.errors import NothingToRetry
+from unosat.assessments.errors import NothingToRetry, PartsFailed
 from unosat.assessments.models import Assessment, Shard
 from unosat.assessments.services import AssessmentRequest
 from unosat.ops import jobs, leases, postgres
@@ -402,8 +404,6 @@ def test_of_a_merge_that_meets_damaged_results_only_those_shards_are_done_anew(
     failed = dict(
         row.shards.filter(state="failed").order_by("index").values_list("index", "failure_message")
     )
-    with pytest.raises(NothingToRetry):
-        services.retry_merge(actor, row.pk)
     for index in (1, 3):
         services.retry_shard(actor, row.pk, index)
         tasks.detect()
@@ -421,6 +421,58 @@ def test_of_a_merge_that_meets_damaged_results_only_those_shards_are_done_anew(
     row.refresh_from_db()
     assert (row.state, row.failure_code, len(stored(row))) == ("done", "", HOUSES)
     assert set(row.shards.filter(index__in=[0, 2, 4]).values_list("attempt", flat=True)) == {1}
+
+
+def test_one_call_does_damaged_shards_anew_and_joins_them(row: Assessment, actor: Actor) -> None:
+    damaged_after_its_shards(row, [1, 4])
+    client = Client()
+    client.force_login(User.objects.get(pk=actor.must_be_a_person()))
+    retry = f"/api/v1/assessments/{row.pk}/merge/retry"
+    Outbox.objects.all().delete()
+
+    first, second = client.post(retry), client.post(retry)
+    woken = Outbox.objects.filter(task=services.DETECT_TASK).count()
+    for _ in range(2):
+        tasks.detect()
+    tasks.merge(str(row.pk))
+
+    assert first.status_code == 200
+    told = first.json()
+    assert (told["state"], told["shards_failed"], told["failure_code"]) == ("running", 0, "")
+    assert (second.status_code, second.json()["code"]) == (409, "nothing_to_retry")
+    assert woken == 2
+    row.refresh_from_db()
+    assert (row.state, row.failure_code, len(stored(row))) == ("done", "", HOUSES)
+    attempts = dict(row.shards.values_list("index", "attempt"))
+    assert attempts == {0: 1, 1: 2, 2: 1, 3: 1, 4: 2, 5: 1}
+    assert "asked for anew" in row.shards.get(index=4).log
+
+
+def test_parts_that_failed_for_another_reason_are_named_and_nothing_is_begun(
+    row: Assessment, actor: Actor
+) -> None:
+    damaged_after_its_shards(row, [1, 2, 4])
+    row.shards.filter(index=2).update(state="failed_poison", failure_code="interrupted_too_often")
+    row.shards.filter(index=4).update(failure_code="unexpected")
+
+    with pytest.raises(PartsFailed) as refusal:
+        services.retry_merge(actor, row.pk)
+
+    assert refusal.value.code == "nothing_to_retry"
+    assert refusal.value.user_message.startswith("Shards 3, 5 failed for another reason")
+    row.refresh_from_db()
+    assert row.state == "failed"
+    assert row.shards.filter(state__startswith="failed").count() == 3
+
+
+def damaged_after_its_shards(row: Assessment, indexes: list[int]) -> None:
+    """Bring an assessment to where its merge has found the results of these shards damaged."""
+    tasks.plan(str(row.pk))
+    for _ in shards_of(row):
+        tasks.detect()
+    row.shards.filter(index__in=indexes).update(result=b"not what was written")
+    tasks.merge(str(row.pk))
+    assert row.shards.filter(state="failed").count() == len(indexes)
 
 
 def lose_the_stored_result_of(shard: Shard) -> None:

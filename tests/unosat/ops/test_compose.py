@@ -275,6 +275,22 @@ def test_a_machine_that_only_works_is_told_where_everything_is() -> None:
     assert "UNOSAT_SECRET_KEY" not in said  # which signs sessions: no business of a worker's
 
 
+@pytest.mark.parametrize("file", [COMPOSE, WORKERS], ids=["whole", "workers"])
+def test_no_service_fills_the_disk_with_its_log(file: dict[str, Any]) -> None:
+    """Docker's own default keeps every line; said once, so that no service can differ."""
+    kept = file["x-logging"]
+
+    assert all(service.get("logging") == kept for service in file["services"].values())
+    assert kept["driver"] == "json-file"
+    megabytes = re.fullmatch(r"(\d+)m", kept["options"]["max-size"])
+    files = kept["options"]["max-file"]
+    assert isinstance(files, str)  # Docker refuses a number there
+    assert megabytes is not None
+    assert int(files) >= 2  # with one file, a full one takes the last minutes along
+    in_all = int(megabytes[1]) * int(files) * len(file["services"])
+    assert in_all <= 2000  # MB: small beside one image and its clean copy
+
+
 def test_the_web_service_is_probed_at_the_address_that_tells_whether_it_can_work() -> None:
     (probe,) = [word for word in SERVICES["web"]["healthcheck"]["test"] if "urlopen" in word]
 

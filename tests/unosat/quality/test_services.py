@@ -27,6 +27,7 @@ from unosat.quality import selectors, services
 from unosat.quality.errors import (
     BadAnswer,
     JudgedByAnother,
+    NoSuchAnswer,
     NothingToSample,
     SampleOpen,
     SampleOver,
@@ -174,6 +175,27 @@ def test_an_answer_can_be_put_right_by_whoever_gave_it(row: Assessment, actor: A
     assert Item.objects.get(pk=one.pk).answer == "no_building"
     with pytest.raises(JudgedByAnother):
         services.answer_item(make_actor(row.organisation), one.pk, "destroyed")
+
+
+@pytest.mark.parametrize("said", ["", "unclassified", "ruined", "judged"])
+def test_what_is_no_answer_is_refused_in_a_sentence_and_the_answer_before_stands(
+    row: Assessment, actor: Actor, said: str
+) -> None:
+    sample = services.draw(actor, row.pk, WANTED)
+    item, square = sample.items.all()[0], sample.squares.all()[0]
+    services.answer_item(actor, item.pk, "destroyed")
+    services.answer_square(actor, square.pk, "judged", [Mark(0.5, 0.5, "unclassified")])
+
+    with pytest.raises(NoSuchAnswer) as refusal:
+        services.answer_item(actor, item.pk, said)
+    for answer, grade in ((f"{said}?", "destroyed"), ("judged", f"{said}?")):
+        with pytest.raises(BadAnswer):
+            services.answer_square(actor, square.pk, answer, [Mark(0.5, 0.5, grade)])
+
+    assert "Choose a damage grade" in refusal.value.user_message
+    item.refresh_from_db()
+    assert item.answer == "destroyed"
+    assert Missed.objects.get().grade == "unclassified"
 
 
 def test_an_answer_that_comes_again_is_one_whatever_came_after_it(
