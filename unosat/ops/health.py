@@ -1,6 +1,11 @@
-"""Whether everything that the application needs is there. Reads only; never raises."""
+"""Whether everything that the application needs is there. Reads only; never raises.
+
+Whatever hangs is asked first with little patience, and what hangs on it is then not asked: a
+monitor that waits long counts the web process as dead.
+"""
 
 import os
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import OperationalError
+from psycopg.pq import ExecStatus
 from psycopg_pool import ConnectionPool
 
 from unosat.celery import app
@@ -49,19 +55,24 @@ class Health:
     checks: tuple[Check, ...]
 
 
-def report() -> Health:
-    """Ask every part."""
-    parts: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
-        ("Database", _database),
-        ("Redis", _redis),
-        ("Queues", _queues),
-        ("Workers", _workers),
-        ("Active model", _model),
-        ("Store", _store),
-        ("Upload sandbox", _sandbox),
+def report(database: Check | None = None) -> Health:
+    """Ask every part, but the database if that was just done."""
+    database, redis_ = database or _asked("Database", _database), _asked("Redis", _redis)
+    checks = (
+        database,
+        redis_,
+        _asked("Queues", _queues, database, redis_),
+        _asked("Workers", _workers, redis_),
+        _asked("Active model", _model, database),
+        _asked("Store", _store),
+        _asked("Upload sandbox", _sandbox),
     )
-    checks = tuple(_asked(name, ask) for name, ask in parts)
     return Health(all(check.ok for check in checks), checks)
+
+
+def ask_database() -> Check:
+    """Whether the database can be asked now; known within two seconds."""
+    return _asked("Database", _database_soon)
 
 
 def missing() -> list[str]:
@@ -75,7 +86,11 @@ def missing() -> list[str]:
     return [check.name for check in asked if not check.ok]
 
 
-def _asked(name: str, ask: Callable[[], tuple[bool, str]]) -> Check:
+def _asked(name: str, ask: Callable[[], tuple[bool, str]], *through: Check) -> Check:
+    """Ask one part, unless a part ``through`` which it is asked is away."""
+    away = [check.name for check in through if not check.ok]
+    if away:
+        return Check(name, ok=False, detail=f"cannot be told without: {', '.join(away)}")
     try:
         return Check(name, *ask())
     except (DatabaseError, psycopg.Error, redis.RedisError, OperationalError, OSError):
@@ -83,16 +98,19 @@ def _asked(name: str, ask: Callable[[], tuple[bool, str]]) -> Check:
 
 
 def _database() -> tuple[bool, str]:
+    _database_soon()
     with connection.cursor() as cursor:
         cursor.execute("SELECT postgis_lib_version()")
     return True, "answers, with PostGIS"
 
 
 def _database_soon() -> tuple[bool, str]:
-    """As ``_database``, within a probe's patience: the pool itself would wait for ten seconds."""
+    """Whether it answers at all: the pool itself would wait for ten seconds, and then for ever."""
     pool = connection.pool  # type: ignore[attr-defined]
     if pool is None:
-        return _database()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return True, "answers"
     pool.open()
     try:
         _ping(pool)
@@ -103,8 +121,21 @@ def _database_soon() -> tuple[bool, str]:
 
 
 def _ping(pool: ConnectionPool) -> None:
+    """Ask on one of the pool's connections; a server that took it may have fallen silent since.
+
+    Raises:
+        psycopg.OperationalError: there is no answer within a second, or a bad one.
+    """
     with pool.connection(timeout=ANSWER_SECONDS) as borrowed:
-        borrowed.execute("SELECT 1")
+        asked = borrowed.pgconn  # psycopg itself waits for an answer without end
+        asked.send_query(b"SELECT 1")
+        asked.flush()
+        if not select.select([asked.socket], [], [], ANSWER_SECONDS)[0]:
+            borrowed.close()
+            raise psycopg.OperationalError("no answer in time")
+        while answer := asked.get_result():
+            if answer.status != ExecStatus.TUPLES_OK:
+                raise psycopg.OperationalError("the connection is broken")
 
 
 def _migrations() -> tuple[bool, str]:
@@ -159,10 +190,10 @@ def _model() -> tuple[bool, str]:
 
 
 def _store() -> tuple[bool, str]:
-    writable = os.access(settings.UNOSAT_STORE, os.W_OK)
-    if writable and not store.answers():
-        return False, "the object storage does not answer"
-    return writable, "writable" if writable else "cannot be written"
+    if not os.access(settings.UNOSAT_STORE, os.W_OK):
+        return False, "cannot be written"
+    fault = store.fault()
+    return not fault, fault or "writable"
 
 
 def _sandbox() -> tuple[bool, str]:

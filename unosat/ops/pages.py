@@ -17,6 +17,7 @@ from unosat.accounts.errors import NoOrganisation
 from unosat.errors import Forbidden, NotSignedIn
 from unosat.ops import health, metrics
 from unosat.ops import status as whole
+from unosat.ops.health import Health
 from unosat.pages import show
 
 UNAVAILABLE = 503
@@ -27,10 +28,9 @@ UNAVAILABLE = 503
 def report(request: HttpRequest) -> HttpResponse:
     """Whether the database, the queue, the store and the workers answer."""
     found = health.report()
-    status = 200 if found.ok else UNAVAILABLE
     if request.accepts("text/html"):
-        return render(request, "health.html", {"health": found}, status=status)
-    return JsonResponse(asdict(found), status=status)
+        return _show_health(request, found)
+    return JsonResponse(asdict(found), status=_status_of(found))
 
 
 @never_cache
@@ -55,7 +55,19 @@ def figures(request: HttpRequest) -> HttpResponse:
     return HttpResponse(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
+def _show_health(request: HttpRequest, found: Health) -> HttpResponse:
+    return render(request, "health.html", {"health": found}, status=_status_of(found))
+
+
+def _status_of(found: Health) -> int:
+    return 200 if found.ok else UNAVAILABLE
+
+
 def _show_status(request: HttpRequest, template: str) -> HttpResponse:
+    """Without the database nobody can be told apart: then what everybody may know is shown."""
+    database = health.ask_database()
+    if not database.ok:
+        return _show_health(request, health.report(database))
     user = _must_be_staff(request)
     context = {"status": whole.status()}
     try:

@@ -143,6 +143,30 @@ def answers() -> bool:
     return True
 
 
+def fault() -> str:
+    """What keeps the bucket from being used, in a few words; "" if it could be read just now."""
+    bucket = _place()
+    try:
+        _asker(bucket).list_objects_v2(
+            Bucket=bucket.name, Prefix=bucket.full_key("is-anybody-there"), MaxKeys=1
+        )
+    except ClientError as error:
+        status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return "the object storage does not answer" if status >= 500 else _refusal(status)
+    except (BotoCoreError, HTTPError, OSError):
+        return "the object storage does not answer"
+    return ""
+
+
+def _refusal(status: int) -> str:
+    said = {
+        401: "the object storage refuses our key",
+        403: "the object storage refuses our key",
+        404: "the object storage has no such bucket",
+    }
+    return said.get(status, f"the object storage refuses what it is asked (status {status})")
+
+
 @dataclass(slots=True)
 class _SignOfLife:
     """When the server answered last; kept so that nobody waits for a server that hangs.

@@ -246,6 +246,15 @@ def answers() -> bool:
     return Path(settings.UNOSAT_STORE).is_dir() if bucket is None else bool(bucket.answers())
 
 
+def fault() -> str:
+    """What keeps the bucket from being used, in a few words for people; "" if nothing is known.
+
+    Unlike ``answers``, which a server that refuses our key does as well.
+    """
+    bucket = _bucket()
+    return "" if bucket is None else str(bucket.fault())
+
+
 def patiently(work: Callable[[], Result], ask: Callable[[], None] = lambda: None) -> Result:
     """Do ``work``; wait and do it again if the store goes away meanwhile, or the disk is full.
 

@@ -1,6 +1,7 @@
 """What load balancers and container engines ask: does it live, can it work."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.private_servers import Servers
+from tests.silent import frozen
 from unosat.ops import health
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -82,4 +84,24 @@ def test_a_restarted_database_is_noticed_at_once_both_times(
         servers.database = postgres.start(private_servers.CLUSTER)
 
     assert away == ["database"]
+    assert health.missing() == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(120)
+def test_a_database_that_hangs_is_told_and_the_probe_does_not_hang_with_it(
+    servers: Servers, tmp_path: Path, settings: Settings
+) -> None:
+    settings.UNOSAT_STORE = tmp_path
+    from django.db import connection
+
+    assert health.missing() == []  # from now on the pool has a connection, which will be silent
+    connection.close()
+    with frozen(servers.database.pid):
+        began = time.monotonic()
+        away = health.missing()
+        waited = time.monotonic() - began
+
+    assert away == ["database"]
+    assert waited < 20  # two seconds, on a machine that does nothing else
     assert health.missing() == []

@@ -6,10 +6,13 @@ from uuid import uuid4
 import pytest
 import redis
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from tests.private_servers import Servers
+from tests.silent import frozen
 from tests.unosat.makers import make_done_assessment, make_organisation, make_user
 from tests.unosat.ops.test_metrics import a_worker
 from tests.unosat.test_pages import INLINE
@@ -114,3 +117,21 @@ def test_an_organisations_admin_is_no_admin_of_the_installation() -> None:
     assert client.get("/status/").status_code == 403
     assert client.get("/status/now/").status_code == 403
     assert "Status" not in client.get("/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(120)
+def test_without_the_database_it_says_so_instead_of_breaking(
+    servers: Servers, staff: Client
+) -> None:
+    page(staff)
+    connections.close_all()
+
+    with frozen(servers.database.pid):
+        answer = staff.get("/status/")
+
+    text = answer.content.decode()
+    assert answer.status_code == 503
+    assert not INLINE.search(text)
+    assert "Something does not work" in text
+    assert "cannot be told without: Database" in text
