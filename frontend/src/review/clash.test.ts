@@ -97,3 +97,16 @@ it("of a building that an old page did not keep, the decision still names it and
   expect(again?.draft).toMatchObject({ building: "house", on_version: 4 });
   expect([again?.base, again?.parts, again?.draft.grade]).toEqual([null, undefined, undefined]);
 });
+
+it("to accept on top of another grade is to say the one that was seen, for acceptance would be of theirs", () => {
+  const theirs = house("house", { version: 3, grade: "destroyed", review: "regraded" });
+  const unsure = house("house", { version: 3, grade: "unclassified", review: "unsure" });
+  const same = house("house", { version: 3, review: "redrawn" });
+  const accepted = decided({ kind: "accept" });
+
+  const anew = [theirs, unsure, same].map((one) => onTop(clash([accepted], one), one)[0]?.draft);
+
+  expect(anew.map((draft) => [draft?.kind, draft?.grade, draft?.on_version])).toEqual(
+    [["regrade", "no_damage", 3], ["regrade", "no_damage", 3], ["accept", undefined, 3]],
+  );
+});

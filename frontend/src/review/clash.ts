@@ -48,7 +48,7 @@ export function onTop(clash: Clash, now: Building | null): Again[] {
   return clash.mine.map((entry) => {
     const on = base;
     const draft: Draft = {
-      ...entry.draft, ...othersOn(entry, clash.theirs), ...gradeOf(entry),
+      ...entry.draft, ...othersOn(entry, clash.theirs), ...gradeMeant(entry, on),
       id: crypto.randomUUID(), building: clash.uid, on_version: version,
     };
     version += 1;
@@ -67,8 +67,13 @@ function othersOn({ draft: { others } }: Entry, { uid, version }: Building): Pic
   return { others: others.map((one) => (one.building === uid ? { ...one, on_version: version } : one)) };
 }
 
-/** A merge that said no grade had parts of one grade; they may differ now, and this is what was meant. */
-function gradeOf({ draft, base }: Entry): Pick<Draft, "grade"> {
+/**
+ * The grade that was meant, where the decision does not name it and theirs would pass for it: to accept
+ * was to say that the grade as seen is right, and a merge without a grade had parts of one.
+ */
+function gradeMeant({ draft, base }: Entry, on: Building | null): Pick<Draft, "grade"> | Pick<Draft, "grade" | "kind"> {
   const grade = draft.grade ?? base?.grade;
-  return draft.kind === "merge" && grade ? { grade } : {};
+  if (!grade) return {};
+  if (draft.kind === "merge") return { grade };
+  return draft.kind === "accept" && on && on.grade !== grade ? { kind: "regrade", grade } : {};
 }
