@@ -114,6 +114,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 1,  # a web request does not wait for a broker that is away: the outbox does
     "interval_start": 0,  # seconds
     "socket_connect_timeout": 2,
+    "socket_timeout": 3,  # else whoever sends to a Redis that hangs waits for ever
 }
 UNOSAT_LEASE_SECONDS = env.int("UNOSAT_LEASE_SECONDS", default=30)  # silence that means death
 UNOSAT_SHARD_SECONDS = env.int("UNOSAT_SHARD_SECONDS", default=60)  # lost at most when one dies

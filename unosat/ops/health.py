@@ -28,6 +28,7 @@ from unosat.ops.quickly import ANSWER_SECONDS, asking_redis
 from unosat.scenes import sandbox
 from unosat.training.models import ModelVersion
 
+CONNECT_SECONDS = 2.5  # a new connection is a new process on a server that may be busy
 REMEMBER_SECONDS = 5.0  # a monitor must not shout at the workers at every request
 _migrated = False  # once true it stays so while this process lives
 
@@ -71,7 +72,7 @@ def report(database: Check | None = None) -> Health:
 
 
 def ask_database() -> Check:
-    """Whether the database can be asked now; known within two seconds."""
+    """Whether the database can be asked now; known within four seconds."""
     return _asked("Database", _database_soon)
 
 
@@ -113,20 +114,24 @@ def _database_soon() -> tuple[bool, str]:
         return True, "answers"
     pool.open()
     try:
-        _ping(pool)
+        _ping(pool, ANSWER_SECONDS)
     except psycopg.OperationalError:  # a restarted server leaves broken connections behind
         pool.drain()
-        _ping(pool)
+        _ping(pool, CONNECT_SECONDS)
     return True, "answers"
 
 
-def _ping(pool: ConnectionPool) -> None:
+def _ping(pool: ConnectionPool, seconds: float) -> None:
     """Ask on one of the pool's connections; a server that took it may have fallen silent since.
 
+    Args:
+        pool: of this process.
+        seconds: how long to wait for a connection.
+
     Raises:
-        psycopg.OperationalError: there is no answer within a second, or a bad one.
+        psycopg.OperationalError: there is none, or no answer within a second, or a bad one.
     """
-    with pool.connection(timeout=ANSWER_SECONDS) as borrowed:
+    with pool.connection(timeout=seconds) as borrowed:
         asked = borrowed.pgconn  # psycopg itself waits for an answer without end
         asked.send_query(b"SELECT 1")
         asked.flush()

@@ -9,6 +9,7 @@ import redis
 from celery import Celery
 from django.db import connections, transaction
 
+from tests.silent import silent_server
 from unosat.celery import app
 from unosat.ops import outbox, sweeper
 from unosat.ops.models import Outbox
@@ -102,3 +103,17 @@ def test_messages_are_missed_only_once_nothing_is_on_its_way(queue: "redis.Redis
 
     queue.delete(QUEUE)  # as when Redis starts anew
     assert sweeper.messages_lost(QUEUE)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(60)
+def test_nobody_waits_for_ever_for_a_broker_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are sent within the requests that need them, while rows of the outbox are locked."""
+    with silent_server() as port:
+        hanging = Celery("hanging", broker=f"redis://127.0.0.1:{port}/0")
+        hanging.conf.broker_transport_options = app.conf.broker_transport_options
+        monkeypatch.setattr(outbox, "app", hanging)
+
+        outbox.post("some.task", "1", queue=QUEUE)
+
+    assert Outbox.objects.filter(sent_at=None).count() == 1
