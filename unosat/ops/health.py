@@ -135,7 +135,9 @@ def _ping(pool: ConnectionPool, seconds: float) -> None:
         asked = borrowed.pgconn  # psycopg itself waits for an answer without end
         asked.send_query(b"SELECT 1")
         asked.flush()
-        if not select.select([asked.socket], [], [], ANSWER_SECONDS)[0]:
+        answers = select.poll()  # select.select() takes no more than 1,024 open files
+        answers.register(asked.socket, select.POLLIN)
+        if not answers.poll(ANSWER_SECONDS * 1000):
             borrowed.close()
             raise psycopg.OperationalError("no answer in time")
         while answer := asked.get_result():
