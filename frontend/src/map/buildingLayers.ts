@@ -6,7 +6,6 @@ import type {
   ExpressionSpecification,
   FilterSpecification,
   GeoJSONSource,
-  GeoJSONSourceDiff,
   Map as MapLibreMap,
   VectorTileSource,
 } from "maplibre-gl";
@@ -16,6 +15,7 @@ import { ALL_GRADES, DARK, GRADE_COLOURS, LIGHT } from "../geo/grades";
 import { isFlagged } from "../review/workbench";
 import { addGradeImages } from "./badges";
 import { addDots } from "./dotLayer";
+import { createNearby, type Changed } from "./nearby";
 
 const NOTHING: GeoJSON.FeatureCollection = { type: "FeatureCollection", features: [] };
 const TILES = "buildings";
@@ -163,10 +163,20 @@ export function addBuildingLayers(
   const hideTile = (uid: string, hidden: boolean): void => {
     map.setFeatureState({ source: TILES, sourceLayer: "buildings", id: uid }, { hidden });
   };
-  /** Only what is new goes to the map: the thousandth decision costs no more than the first. */
-  const draw = (change: GeoJSONSourceDiff): void => {
-    void map.getSource<GeoJSONSource>(CHANGED)?.updateData(change);
-  };
+  const drawn = (): GeoJSONSource | undefined => map.getSource<GeoJSONSource>(CHANGED);
+  const changed = createNearby(
+    {
+      replace: (features) => void drawn()?.setData({ type: "FeatureCollection", features }),
+      add: (one) => void drawn()?.updateData({ add: [one] }),
+      remove: (uid) => void drawn()?.updateData({ remove: [uid] }),
+    },
+    () => {
+      const box = map.getBounds();
+      return [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()];
+    },
+  );
+  map.on("move", changed.moved);
+  map.on("resize", changed.moved);
 
   map.on("click", (event) => {
     const fills = layers.filter((id) => id.endsWith("-fill"));
@@ -185,11 +195,11 @@ export function addBuildingLayers(
     put(building) {
       hiddenTiles.add(building.uid);
       hideTile(building.uid, true);
-      draw({ add: [feature(building)] });
+      changed.put(feature(building));
       if (selected === building.uid) mark(building.uid, { selected: true });
     },
     drop(uid) {
-      draw({ remove: [uid] });
+      changed.drop(uid);
     },
     lift(uid) {
       if (lifted !== null) {
@@ -215,7 +225,7 @@ export function addBuildingLayers(
     reload() {
       for (const uid of hiddenTiles) hideTile(uid, false);
       hiddenTiles.clear();
-      draw({ removeAll: true });
+      changed.clear();
       map.getSource<VectorTileSource>(TILES)?.setTiles(tiles());
     },
   };
@@ -279,7 +289,7 @@ function addLayersOf(map: MapLibreMap, source: string, sourceLayer: string | nul
   return [`${source}-fill`, `${source}-hatch`, ...outlines, `${source}-badge`];
 }
 
-function feature(building: Building): GeoJSON.Feature {
+function feature(building: Building): Changed {
   const { uid, outline, grade, score, review, source, version } = building;
   const known = { uid, grade, review, source, version, flagged: isFlagged(building) };
   const properties = { ...known, ...(score === null ? {} : { score }) };
