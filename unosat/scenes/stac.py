@@ -115,9 +115,11 @@ def _moment(said: Mapping[str, Any]) -> str:
     """
     text = _text(said.get("datetime")) or _text(said.get("start_datetime"))
     try:
-        return moments.read(text).isoformat() if text else ""
+        if text:
+            moments.read(text)
     except ValueError as error:
         raise BadStacItem("datetime") from error
+    return text
 
 
 def _first(texts: object) -> str:
