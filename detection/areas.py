@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
@@ -31,16 +32,17 @@ def parse_area(data: Any) -> BaseGeometry:  # noqa: ANN401 (whatever JSON holds)
         BadArea: it is anything but polygons in degrees.
     """
     try:
-        geometries = [shape(geometry) for geometry in _geometries(data)]
+        geometries = [shapely.force_2d(shape(geometry)) for geometry in _geometries(data)]
     except (KeyError, TypeError, AttributeError, ValueError, ShapelyError) as error:
         raise BadArea(str(error)) from error
+    except (OverflowError, RecursionError) as error:  # a number beyond any, rings in rings
+        raise BadArea(type(error).__name__) from error
     if not geometries or {one.geom_type for one in geometries} - {"Polygon", "MultiPolygon"}:
         raise BadArea("need polygons, and nothing else")
-    area = shapely.union_all([shapely.make_valid(one) for one in geometries])
-    west, south, east, north = area.bounds if not area.is_empty else (0, 0, 0, 91)
-    if not (west >= -180 and east <= 180 and south >= -90 and north <= 90):
+    corners = shapely.get_coordinates(geometries)
+    if not len(corners) or not (np.abs(corners) <= [180, 90]).all():  # false for NaN as well
         raise BadArea("coordinates are not degrees")
-    return area
+    return shapely.union_all([shapely.make_valid(one) for one in geometries])
 
 
 def _geometries(data: dict[str, Any]) -> list[dict[str, Any]]:

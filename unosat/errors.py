@@ -52,8 +52,26 @@ class NotSignedIn(RefusedError):
 
 
 class BadRequest(RefusedError):
-    """What was sent cannot be understood."""
+    """What was sent cannot be understood; ``advice`` says what would be."""
 
     code = "bad_request"
     user_message = "The request is not complete or not in the right form."
     status = 400
+
+    def __init__(self, detail: str, advice: str = "") -> None:
+        super().__init__(detail)
+        if advice:
+            self.user_message = advice
+
+
+class MethodNotAllowed(RefusedError):
+    """Not a method of this address."""
+
+    code = "method_not_allowed"
+    user_message = "That cannot be done at this address."
+    status = 405
+
+    def __init__(self, method: str, allowed: str = "") -> None:
+        super().__init__(method)
+        if allowed:
+            self.user_message = f"That cannot be done at this address. It takes {allowed}."

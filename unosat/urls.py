@@ -21,5 +21,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("unosat.pages_urls")),
 ]
+handler400 = "unosat.middleware.bad_request"
 handler404 = "unosat.middleware.not_found"
 handler500 = "unosat.middleware.broken"

@@ -9,6 +9,7 @@ from django.http import FileResponse, HttpRequest
 from ninja import Header, Query, Router, Schema, Status
 from pydantic import Field
 
+from unosat import promises
 from unosat.accounts.actors import actor_of
 from unosat.assessments import selectors, services
 from unosat.assessments.selectors import Progress
@@ -206,7 +207,9 @@ def retry_merge(request: HttpRequest, assessment_id: UUID) -> Progress:
     return selectors.progress(services.retry_merge(actor_of(request), assessment_id))
 
 
-@router.get("/assessments/{uuid:assessment_id}/not-analysed")
+@router.get(
+    "/assessments/{uuid:assessment_id}/not-analysed", openapi_extra=promises.file_of("text/csv")
+)
 def not_analysed(request: HttpRequest, assessment_id: UUID) -> FileResponse:
     """The given outlines that have no grade, as CSV: place in the file, id, reason.
 
@@ -216,7 +219,10 @@ def not_analysed(request: HttpRequest, assessment_id: UUID) -> FileResponse:
     return FileResponse(store.opened(key), content_type="text/csv", filename="not_analysed.csv")
 
 
-@router.get("/assessments/{uuid:assessment_id}/ground-not-analysed")
+@router.get(
+    "/assessments/{uuid:assessment_id}/ground-not-analysed",
+    openapi_extra=promises.file_of("application/geo+json"),
+)
 def ground_not_analysed(request: HttpRequest, assessment_id: UUID) -> FileResponse:
     """Ground in the image that no tile looked at, as GeoJSON; ``reason`` is nodata or damaged.
 

@@ -23,6 +23,7 @@ from shapely.geometry.base import BaseGeometry
 from detection.errors import UnreadableOutlines
 from detection.outlines.geojson import read_features
 from detection.planning import KnownOutlines, ScenePlan
+from unosat import incoming
 from unosat.assessments.errors import BadOutlines, NoPolygons, TooManyOutlines
 from unosat.assessments.keys import outlines_key
 from unosat.ops import store
@@ -55,6 +56,7 @@ def check(sent: bytes) -> SentOutlines:
         BadOutlines: not GeoJSON in degrees, or too large.
         NoPolygons: no feature is a polygon.
         TooManyOutlines: more than an assessment takes.
+        UnusableText: an id or a property holds what the database could not keep.
     """
     if len(sent) > MOST_BYTES:
         raise TooManyOutlines(f"{len(sent)} bytes")
@@ -67,10 +69,12 @@ def check(sent: bytes) -> SentOutlines:
                 continue
             for part in _single(feature):
                 polygons += part["geometry"] is not None
+                kept = [part.get("id"), part.get("properties")]
+                incoming.check_value(kept, any_number=True)  # cells of S2 have 64 bits, unsigned
                 features.append(json.dumps(part, ensure_ascii=False, allow_nan=False))
             if len(features) > MOST_OUTLINES:
                 raise TooManyOutlines(f"over {MOST_OUTLINES} outlines")
-    except (UnreadableOutlines, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
+    except (UnreadableOutlines, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadOutlines(str(error)) from error
     if not polygons:
         raise NoPolygons(f"{len(features)} features")
@@ -145,6 +149,8 @@ def _parts(geometry: dict[str, Any]) -> list[BaseGeometry]:
     try:
         drawn = shapely.force_2d(shape(geometry))
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return []
+    except (OverflowError, RecursionError):  # a number beyond any, rings in rings
         return []
     if not np.isfinite(shapely.get_coordinates(drawn)).all():
         return []

@@ -162,4 +162,6 @@ def _uuid(text: str) -> UUID | None:
     try:
         return UUID(text) if text else None
     except ValueError as error:
-        raise BadRequest("not an id") from error
+        raise BadRequest(
+            "not an id", "That is not the id of an image. Choose one from its list."
+        ) from error

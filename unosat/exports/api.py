@@ -9,6 +9,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from ninja import Router
 
+from unosat import promises
 from unosat.accounts.actors import actor_of
 from unosat.exports import services
 from unosat.exports.services import Choice, Only, Rejected
@@ -16,9 +17,10 @@ from unosat.exports.services import Choice, Only, Rejected
 router = Router(tags=["exports"])
 
 PIECE_BYTES = 256 * 1024
+GEOJSON = promises.file_of("application/geo+json")
 
 
-@router.get("/assessments/{uuid:assessment_id}/download")
+@router.get("/assessments/{uuid:assessment_id}/download", openapi_extra=GEOJSON)
 def download(
     request: HttpRequest, assessment_id: UUID, only: Only = "all", rejected: Rejected = "include"
 ) -> StreamingHttpResponse:
@@ -38,7 +40,7 @@ def download(
     return response
 
 
-@router.get("/assessments/{uuid:assessment_id}/not-assessable")
+@router.get("/assessments/{uuid:assessment_id}/not-assessable", openapi_extra=GEOJSON)
 def not_assessable(request: HttpRequest, assessment_id: UUID) -> JsonResponse:
     """The ground that people said cannot be assessed, and why, as a GeoJSON layer of its own."""
     told = services.write_not_assessable(actor_of(request), assessment_id)

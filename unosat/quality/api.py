@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
+from unosat import promises
 from unosat.accounts.actors import actor_of
 from unosat.accounts.headers import MadeBy
 from unosat.errors import NotFound
@@ -178,7 +179,7 @@ def withdraw_sample(request: HttpRequest, sample_id: UUID) -> Status[None]:
     return Status(204, None)
 
 
-@router.get("/quality-pictures/{uuid:thing_id}.webp")
+@router.get("/quality-pictures/{uuid:thing_id}.webp", openapi_extra=promises.file_of("image/webp"))
 def get_picture(request: HttpRequest, thing_id: UUID, query: Query[PictureQuery]) -> HttpResponse:
     """The ground around what is judged: ``after`` the event, or ``before`` it."""
     thing = selectors.judged_thing(actor_of(request), thing_id)

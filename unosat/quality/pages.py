@@ -12,9 +12,10 @@ from django.views.decorators.http import require_GET, require_POST
 from unosat.accounts.actors import Actor, actor_of
 from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
-from unosat.errors import BadRequest, RefusedError
+from unosat.errors import RefusedError
 from unosat.pages import show
 from unosat.quality import charts, overview, plan, selectors, services, words
+from unosat.quality.errors import SampleSize
 from unosat.quality.models import Sample
 from unosat.quality.services import SampleRequest
 
@@ -38,7 +39,7 @@ def quality(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
         **_measured(actor, row.pk),
     }
     if not being_judged:
-        context |= _expected(actor, row.pk, USUAL)
+        context |= _expected(actor, row.pk, SampleRequest(**USUAL))
     return show(request, actor, "quality.html", context, section="events")
 
 
@@ -47,7 +48,10 @@ def expected(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
     """The part of the page that says what a sample of some size can be expected to tell."""
     actor = actor_of(request)
     assessment_selectors.must_exist(actor, assessment_id)
-    context = _expected(actor, assessment_id, _wanted(request.GET.dict()))
+    try:
+        context = _expected(actor, assessment_id, _wanted(request.GET.dict()))
+    except SampleSize as error:
+        context = {"strata": [], "refused": error.user_message}
     return show(request, actor, "parts/quality_expected.html", context)
 
 
@@ -74,15 +78,8 @@ def draw(request: HttpRequest, assessment_id: UUID) -> HttpResponse:
     """Draw a sample and go on to judging it."""
     actor = actor_of(request)
     assessment_selectors.must_exist(actor, assessment_id)
-    wanted = _wanted(request.POST.dict())
     try:
-        services.draw(
-            actor,
-            assessment_id,
-            SampleRequest(
-                int(wanted["buildings"]), int(wanted["squares"]), float(wanted["side_m"])
-            ),
-        )
+        services.draw(actor, assessment_id, _wanted(request.POST.dict()))
     except RefusedError as error:
         if error.status not in {409, 422}:
             raise
@@ -186,15 +183,11 @@ def _measured(actor: Actor, assessment_id: UUID) -> dict[str, Any]:
     }
 
 
-def _expected(actor: Actor, assessment_id: UUID, wanted: dict[str, Any]) -> dict[str, Any]:
+def _expected(actor: Actor, assessment_id: UUID, wanted: SampleRequest) -> dict[str, Any]:
+    """What a sample can be expected to tell; raises SampleSize if it is not within reason."""
+    wanted.check()
     sizes = selectors.stratum_sizes(actor, assessment_id)
-    try:
-        SampleRequest(
-            int(wanted["buildings"]), int(wanted["squares"]), float(wanted["side_m"])
-        ).check()
-    except RefusedError as error:
-        return {"strata": [], "refused": error.user_message}
-    strata = plan.strata_of(sizes, int(wanted["buildings"]))
+    strata = plan.strata_of(sizes, wanted.buildings)
     if not strata:
         return {"strata": [], "refused": ""}
     told = plan.expected(strata)
@@ -211,12 +204,21 @@ def _expected(actor: Actor, assessment_id: UUID, wanted: dict[str, Any]) -> dict
         ],
         "number": round(told["number"]),
         "judged": sum(s.sampled for s in strata),
-        "squares": int(wanted["squares"]),
+        "squares": wanted.squares,
     }
 
 
-def _wanted(sent: dict[str, Any]) -> dict[str, Any]:
+def _wanted(sent: dict[str, Any]) -> SampleRequest:
+    """What a form asks for; an empty field is none of it.
+
+    Raises:
+        SampleSize: it holds something else than numbers.
+    """
     try:
-        return {name: float(sent.get(name) or 0) for name in USUAL}
+        return SampleRequest(
+            buildings=int(sent.get("buildings") or 0),
+            squares=int(sent.get("squares") or 0),
+            side_m=float(sent.get("side_m") or 0),
+        )
     except ValueError as error:
-        raise BadRequest("not a number") from error
+        raise SampleSize("not a number") from error

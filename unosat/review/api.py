@@ -12,6 +12,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from detection.grades import Grade
+from unosat import promises
 from unosat.accounts.actors import Actor, actor_of
 from unosat.accounts.headers import MadeBy
 from unosat.errors import BadRequest
@@ -55,6 +56,8 @@ ReviewState = Literal[
 UnsureBecause = Literal["cloud", "shadow", "hidden", "bad_image", "no_before", "other"]
 AreaKind = Literal["reviewed", "not_assessable"]
 AreaBecause = Literal["cloud", "shadow", "bad_image", "no_image"]
+BBOX = "Give bbox as west,south,east,north in degrees, west before east and south before north."
+NEAR = "Give near as longitude,latitude in degrees."
 MVT = "application/vnd.mapbox-vector-tile"
 
 
@@ -409,7 +412,10 @@ def get_explanation(request: HttpRequest, assessment_id: UUID, uid: UUID) -> dic
     return explanations.described(row, f"{request.path}.png")
 
 
-@router.get("/assessments/{uuid:assessment_id}/buildings/{uuid:uid}/explanation.png")
+@router.get(
+    "/assessments/{uuid:assessment_id}/buildings/{uuid:uid}/explanation.png",
+    openapi_extra=promises.file_of("image/png"),
+)
 def get_explanation_picture(request: HttpRequest, assessment_id: UUID, uid: UUID) -> FileResponse:
     """The chip before and after, what the grade hangs on, and the probabilities, as PNG."""
     key = explanations.picture(actor_of(request), assessment_id, uid)
@@ -489,7 +495,10 @@ def remove_reviewed_area(request: HttpRequest, area_id: UUID) -> Status[None]:
     return Status(204, None)
 
 
-@router.get("/tiles/assessments/{uuid:assessment_id}/{int:z}/{int:x}/{int:y}.mvt")
+@router.get(
+    "/tiles/assessments/{uuid:assessment_id}/{int:z}/{int:x}/{int:y}.mvt",
+    openapi_extra=promises.file_of(MVT, unchanged=True),
+)
 def get_vector_tile(
     request: HttpRequest, assessment_id: UUID, z: int, x: int, y: int
 ) -> HttpResponse:
@@ -540,9 +549,9 @@ def _bbox(text: str) -> tuple[float, float, float, float] | None:
     try:
         west, south, east, north = (float(number) for number in text.split(","))
     except ValueError as error:
-        raise BadRequest("bbox") from error
+        raise BadRequest("bbox", BBOX) from error
     if not (-180 <= west <= east <= 360 and -90 <= south <= north <= 90):
-        raise BadRequest("bbox")
+        raise BadRequest("bbox", BBOX)
     return west, south, east, north
 
 
@@ -562,7 +571,9 @@ def _ring(text: str) -> dict[str, Any]:
     try:
         ring = [[float(number) for number in corner.split(",")] for corner in text.split(";")]
     except ValueError as error:
-        raise BadRequest("area") from error
+        raise BadRequest(
+            "area", "Give area as longitude,latitude;longitude,latitude;... in degrees."
+        ) from error
     return {"type": "Polygon", "coordinates": [ring]}
 
 
@@ -572,9 +583,9 @@ def _place(text: str) -> tuple[float, float] | None:
     try:
         longitude, latitude = (float(number) for number in text.split(","))
     except ValueError as error:
-        raise BadRequest("near") from error
+        raise BadRequest("near", NEAR) from error
     if not (-180 <= longitude <= 360 and -90 <= latitude <= 90):
-        raise BadRequest("near")
+        raise BadRequest("near", NEAR)
     return longitude, latitude
 
 

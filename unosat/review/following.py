@@ -6,8 +6,8 @@ from uuid import UUID
 
 from django.db.models import Max, Q
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
+from unosat import moments
 from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.errors import BadRequest
@@ -71,10 +71,8 @@ def latest(actor: Actor, assessment_id: UUID) -> datetime | None:
 def _place(after: str) -> tuple[datetime, UUID | None]:
     moment, _, last = after.partition("_")
     try:
-        made_at = parse_datetime(moment)
-        pk = UUID(last) if last else None
+        return moments.read(moment), UUID(last) if last else None
     except ValueError as error:
-        raise BadRequest("after") from error
-    if made_at is None or timezone.is_naive(made_at):
-        raise BadRequest("after")
-    return made_at, pk
+        raise BadRequest(
+            "after", "Give as after what next or seen of an earlier answer said."
+        ) from error

@@ -16,6 +16,7 @@ from django.db.models import F, Prefetch, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from detection.grades import MODEL_GRADES
+from unosat import moments
 from unosat.accounts.actors import Actor
 from unosat.assessments import selectors as assessment_selectors
 from unosat.assessments.models import Assessment
@@ -97,8 +98,8 @@ SCORE = Coalesce(F("score"), Value(2.0))
 DECIDED = Q(version__gt=0)
 ORDERS = {
     "value": _Order(F("turn"), int),
-    "oldest": _Order(F("updated_at"), datetime.fromisoformat, narrowed=DECIDED),
-    "newest": _Order(F("updated_at"), datetime.fromisoformat, descending=True, narrowed=DECIDED),
+    "oldest": _Order(F("updated_at"), moments.read, narrowed=DECIDED),
+    "newest": _Order(F("updated_at"), moments.read, descending=True, narrowed=DECIDED),
     "score": _Order(SCORE, float),
     "surest": _Order(SCORE, float, descending=True),
 }
@@ -121,7 +122,7 @@ def page(actor: Actor, assessment_id: UUID, wanted: Wanted) -> QueuePage:
     rows = _narrowed(assessment_id, wanted)
     if wanted.order == "nearest":
         if wanted.near is None:
-            raise BadRequest("near")
+            raise BadRequest("near", "For this order give near as longitude,latitude in degrees.")
         nearest = GeometryDistance("outline", Point(*wanted.near, srid=WGS84))
         found = rows.order_by(nearest).values_list("pk", flat=True)[: wanted.limit]
         return QueuePage(_whole(list(found)), None, ordered)
@@ -298,7 +299,9 @@ def _read_cursor(text: str, by: _Order) -> tuple[Any, int]:
     try:
         return by.read(key), int(number)
     except ValueError as error:
-        raise BadRequest("cursor") from error
+        raise BadRequest(
+            "cursor", "Give as cursor what next of the page before said, for the same order."
+        ) from error
 
 
 def _whole(pks: list[int]) -> list[Building]:

@@ -17,8 +17,20 @@ from unosat.scenes.models import Event, Fetch, Scene
 
 router = Router(tags=["scenes"])
 
+MOST_ROWS = 10**9  # far more than there are; PostgreSQL takes no larger offset than 2**63
+
 Kind = Literal["earthquake", "storm", "flood", "fire", "conflict", "explosion", "other"]
 Phase = Literal["before", "after"]
+
+
+class Pages(LimitOffsetPagination):
+    """``limit`` rows after the first ``offset``."""
+
+    class Input(Schema):
+        """What to ask for; ``count`` of the answer says how many there are."""
+
+        limit: int = Field(100, ge=1, le=1000)
+        offset: int = Field(0, ge=0, le=MOST_ROWS)
 
 
 class EventIn(Schema):
@@ -132,7 +144,7 @@ class SceneOut(Schema):
 
 
 @router.get("/events", response=list[EventOut])
-@paginate(LimitOffsetPagination)
+@paginate(Pages)
 def list_events(request: HttpRequest) -> QuerySet[Event]:
     """The organisation's events, newest disaster first."""
     return selectors.events(actor_of(request))
@@ -151,7 +163,7 @@ def get_event(request: HttpRequest, event_id: UUID) -> Event:
 
 
 @router.get("/scenes", response=list[SceneOut])
-@paginate(LimitOffsetPagination)
+@paginate(Pages)
 def list_scenes(request: HttpRequest, event: UUID | None = None) -> QuerySet[Scene]:
     """The organisation's images, newest first; of one event if given."""
     return selectors.scenes(actor_of(request), event_id=event)
@@ -173,7 +185,7 @@ def get_scene(request: HttpRequest, scene_id: UUID) -> Scene:
 
 
 @router.get("/fetches", response=list[FetchOut])
-@paginate(LimitOffsetPagination)
+@paginate(Pages)
 def list_fetches(request: HttpRequest, event: UUID | None = None) -> QuerySet[Fetch]:
     """The organisation's imports from links, newest first; of one event if given."""
     return selectors.fetches(actor_of(request), event_id=event)

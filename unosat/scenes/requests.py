@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from django.utils.dateparse import parse_date, parse_datetime
-
 from detection.errors import DetectionError
 from detection.raster import BandOrder
+from unosat import moments
 from unosat.scenes.errors import BadSceneFacts
 from unosat.scenes.models import Scene
 
@@ -80,15 +79,9 @@ def _moment(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = parse_datetime(text)
-        day: date | None = None if moment else parse_date(text)
+        return moments.read(text)
     except ValueError as error:
-        raise BadSceneFacts("acquired_at") from error
-    if moment is None and day is not None:
-        moment = datetime.combine(day, time(), UTC)
-    if moment is None:
-        raise BadSceneFacts("acquired_at")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise BadSceneFacts("acquired_at", "Give acquired_at as in 2025-01-31T10:20Z.") from error
 
 
 def _band_order(text: str) -> str:
@@ -96,5 +89,5 @@ def _band_order(text: str) -> str:
         try:
             BandOrder.parse(text)
         except DetectionError as error:
-            raise BadSceneFacts("band_order") from error
+            raise BadSceneFacts("band_order", "Give band_order as BGRN or 5,3,2.") from error
     return text[:60]

@@ -1,13 +1,12 @@
 """Which file a STAC item means, and what it says of it. Pure: parses what was fetched already."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-from django.utils.dateparse import parse_datetime
-
+from unosat import incoming, moments
+from unosat.errors import BadRequest
 from unosat.scenes.errors import AssetNotNamed, BadStacItem, NoImageAsset
 
 MAX_ITEM_BYTES = 1024**2
@@ -68,9 +67,9 @@ def choose(document: bytes, *, url: str, key: str = "") -> Choice:
 
 def _read(document: bytes) -> dict[str, Any]:
     try:
-        item = json.loads(document.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BadStacItem("no JSON") from error
+        item = incoming.read_json(document, any_number=True)
+    except BadRequest as error:
+        raise BadStacItem(f"no JSON: {error}") from error
     if not isinstance(item, dict) or item.get("type") != "Feature" or "stac_version" not in item:
         raise BadStacItem("no item")
     if not isinstance(item.get("assets"), dict):
@@ -116,11 +115,10 @@ def _moment(said: Mapping[str, Any]) -> str:
     """
     text = _text(said.get("datetime")) or _text(said.get("start_datetime"))
     try:
-        known = not text or parse_datetime(text) is not None
-    except ValueError:
-        known = False
-    if not known:
-        raise BadStacItem("datetime")
+        if text:
+            moments.read(text)
+    except ValueError as error:
+        raise BadStacItem("datetime") from error
     return text
 
 

@@ -17,7 +17,7 @@ from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
 from unosat.accounts.actors import actor_of
-from unosat.errors import RefusedError
+from unosat.errors import MethodNotAllowed, RefusedError
 from unosat.scenes import selectors, services, uploads
 from unosat.scenes.errors import BadUpload
 from unosat.scenes.models import Upload
@@ -39,14 +39,6 @@ class UnsupportedVersion(RefusedError):
     code = "unsupported_tus_version"
     user_message = "This server speaks version 1.0.0 of the tus protocol."
     status = 412
-
-
-class MethodNotAllowed(RefusedError):
-    """Not a method of this address."""
-
-    code = "method_not_allowed"
-    user_message = "That cannot be done at this address."
-    status = 405
 
 
 class UnsupportedChecksum(RefusedError):

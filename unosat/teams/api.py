@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema, Status
 from pydantic import Field
 
+from unosat import promises
 from unosat.accounts.actors import Actor, actor_of
 from unosat.accounts.headers import MadeBy
 from unosat.errors import NotFound
@@ -321,7 +322,9 @@ def serve(
     return {"looks": [_look(one) for one in given], "left": left}
 
 
-@router.get("/second-looks/{uuid:look_id}/{when}.webp")
+@router.get(
+    "/second-looks/{uuid:look_id}/{when}.webp", openapi_extra=promises.file_of("image/webp")
+)
 def picture(request: HttpRequest, look_id: UUID, when: str, *, wide: bool = False) -> HttpResponse:
     """The building from above; ``when`` is after or before, ``wide`` shows three times as much."""
     look = looks.picture_of(actor_of(request), look_id)

@@ -98,7 +98,7 @@ def activate(request: HttpRequest, version_id: UUID) -> HttpResponse:
     try:
         shown = UUID(replaces) if replaces else None
     except ValueError as error:
-        raise BadRequest("replaces") from error
+        raise BadRequest("replaces", "Reload the page of models, then press it again.") from error
     try:
         services.activate(actor_of(request), version_id, replaces=shown)
     except RefusedError as error:
