@@ -4,18 +4,22 @@ No Django here. Every function takes arrays and works along the last axis, so th
 thousands of samples is one call. The methods were chosen by such simulations (see
 ``tests/unosat/quality/test_coverage.py``):
 
-- one stratum: Wilson's score interval with Cochran's finite population correction. It keeps its
-  coverage for few items and for shares near 0 and 1, where the usual formula gives nonsense.
+- one stratum: Jeffreys' interval (Brown, Cai and DasGupta, Statistical Science 16, 2001), 0 and 1
+  where none or all are so, of as many as the sample is worth by Cochran's finite population
+  correction. Wilson's begins too high where one or two are seen of what is rare:
+  from a large stratum that moved every number, and recalls held the truth in 91 of 100.
 - numbers added up over strata, and found ones plus missed ones: the variance estimates recovered
   from each interval (MOVER, Zou and Donner). A large stratum in which nothing was found still
   widens the result, by what may well be in it.
 - missed buildings, counted in squares: a gamma interval (Fay and Feuer, with the mean weight of
-  Tiwari et al.), because counts are small, skewed and come in clusters.
+  Tiwari et al.), because counts are small, skewed and come in clusters; wider by Student's t with
+  Satterthwaite's degrees of freedom, because how they vary is known from a few squares only.
 - a share of two such numbers (recall): MOVER for a ratio (Donner and Zou).
 
-After review a stratum falls into many small cells, and the intervals are then rather too wide than
-too narrow: those of all damaged buildings hold the truth in 94 to 98 of 100 simulated samples.
-Single grades swing more, as before review: 92 to 100 of 100.
+In simulation single grades hold the truth in 93 of 100 samples or more, before and after review.
+After it they hold more than 97 where few of what the map calls so were judged: nobody knows of
+those, and the interval says it. In 200 further populations drawn at random the lowest was 89 of
+100: a small one of which all but squares was judged, with much missed in clusters.
 """
 
 from dataclasses import dataclass
@@ -26,7 +30,11 @@ from scipy import special
 
 Z = 1.959963984540054  # of the normal distribution, for 95 %
 TAIL = 0.025  # beyond each end
-HARDLY = 1e-9  # stands for no finite variance left, where everything was judged
+HARDLY = 1e-9  # stands for nothing where one divides by it
+# Of a building, added at both ends, because buildings come whole. Without it the last ones of a
+# small stratum are often missed (2 of 33, where 30 are judged: 18 times of 100); a half holds
+# over 97 % where strata are small
+WHOLE = 0.25
 
 Numbers = NDArray[np.float64]
 
@@ -61,15 +69,18 @@ def share(
         Shares in [0, 1]; exact where everything was judged.
     """
     x, n, of = (np.asarray(a, np.float64) for a in np.broadcast_arrays(found, judged, size))
-    some = np.maximum(n, 1.0)
-    p = np.where(n > 0, x / some, otherwise)
-    worth = some * np.maximum(of - 1, HARDLY) / np.maximum(of - some, HARDLY)  # with replacement
-    middle = (p + Z**2 / (2 * worth)) / (1 + Z**2 / worth)
-    half = Z / (1 + Z**2 / worth) * np.sqrt(p * (1 - p) / worth + Z**2 / (4 * worth**2))
-    low = np.where(n > 0, np.clip(middle - half, 0, p), 0.0)
-    high = np.where(n > 0, np.clip(middle + half, p, 1), 1.0)
+    p = np.where(n > 0, x / np.maximum(n, 1), otherwise)
+    worth = (of - 1) / np.maximum(of - n, 1)  # of one, had they been drawn with replacement
+    so, not_so = x * worth + 0.5, (n - x) * worth + 0.5
+    low = np.where(x > 0, special.betaincinv(so, not_so, TAIL), 0)
+    high = np.where(x < n, special.betaincinv(so, not_so, 1 - TAIL), 1)
+    whole = WHOLE / np.maximum(of, 1)
     all_judged = (n >= of) & (n > 0)
-    return Range(p, np.where(all_judged, p, low), np.where(all_judged, p, high))
+    return Range(
+        p,
+        np.where(all_judged, p, np.clip(low - whole, 0, p)),
+        np.where(all_judged, p, np.clip(high + whole, p, 1)),
+    )
 
 
 def total(shares: Range, sizes: ArrayLike) -> Range:
@@ -113,12 +124,20 @@ def in_squares(mean: ArrayLike, variance: ArrayLike, judged: ArrayLike, size: Ar
     left = 1 - m / of
     middle = (of * y).sum(-1)
     # counts that come singly vary by their mean; a few squares can look smoother than that
-    vary = (of**2 / m * left * np.maximum(spread, y)).sum(-1)
+    varies = of**2 / m * left * np.maximum(spread, y)
+    vary = varies.sum(-1)
+    doubt = (varies**2 / np.maximum(m - 1, 1)).sum(-1)
+    free = np.where(doubt > 0, vary**2 / np.maximum(doubt, HARDLY), np.inf)
+    unsure = special.stdtrit(np.maximum(free, 1), 1 - TAIL) / Z
     weight = of.sum(-1) / m.sum(-1) * np.sqrt(np.clip(1 - m.sum(-1) / of.sum(-1), 0, 1))
     more, wider = middle + weight / 2, vary + weight**2 / 2
     low = np.where(vary > 0, _gamma_quantile(middle, vary, TAIL), middle)
     high = np.where(wider > 0, _gamma_quantile(more, wider, 1 - TAIL), middle)
-    return Range(middle, np.clip(low, 0, middle), np.maximum(high, middle))
+    return Range(
+        middle,
+        np.maximum(middle - unsure * np.maximum(middle - low, 0), 0),
+        middle + unsure * np.maximum(high - middle, 0),
+    )
 
 
 def part(inside: Range, outside: Range) -> Range:

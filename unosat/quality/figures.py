@@ -1,7 +1,8 @@
 """From judged samples to what the page says: precision, recall and number. No Django."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ FEWEST = 10  # judged buildings that an interval is given for; see test_coverage
 DAMAGED = frozenset({Grade.MINOR_DAMAGE.value, Grade.MAJOR_DAMAGE.value, Grade.DESTROYED.value})
 TRUE_GRADES = frozenset(DAMAGED | {Grade.NO_DAMAGE.value})
 ANY = frozenset(TRUE_GRADES | {Grade.UNCLASSIFIED.value})
+_Called = tuple[str, bool]  # a stratum, and whether the map calls it so
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,14 @@ class Cell:
     """Buildings that were sampled alike and that the map says the same of.
 
     Attributes:
+        stratum: what they were sampled as; in it all had the same chance.
         said: grade on the map; ``NOT_SHOWN`` where it shows no building.
         size: how many there are.
         truth: how many of the judged ones are of each true grade; no building is ``NOT_SHOWN``.
         not_judged: how many of the sampled ones could not be judged.
     """
 
+    stratum: str
     said: str
     size: int
     truth: Mapping[str, int]
@@ -187,14 +191,24 @@ def _number(
 
 
 def _found(cells: Sequence[Cell], true: frozenset[str]) -> Range:
-    sizes = [cell.size for cell in cells]
+    """Of each stratum two shares: of what the map calls so, and of the rest.
+
+    The cells of the rest were sampled alike: together they tell more than each by itself, where
+    some have hardly any of the sample.
+    """
+    sizes, judged, so = Counter[_Called](), Counter[_Called](), Counter[_Called]()
+    for cell in cells:
+        which = cell.stratum, cell.said in true
+        sizes[which] += cell.size
+        judged[which] += cell.judged
+        so[which] += _of(cell.truth, true)
     shares = estimates.share(
-        [_of(cell.truth, true) for cell in cells],
-        [cell.judged for cell in cells],
-        sizes,
-        [1.0 if cell.said in true else 0.0 for cell in cells],  # unjudged: the map's word, 0 to all
+        [so[which] for which in sizes],
+        [judged[which] for which in sizes],
+        list(sizes.values()),
+        [float(called) for _, called in sizes],  # unjudged: the map's word, 0 to all
     )
-    return estimates.total(shares, sizes)
+    return estimates.total(shares, list(sizes.values()))
 
 
 def _missed(ground: Sequence[Ground], grades: frozenset[str]) -> Range:
@@ -216,11 +230,7 @@ def _bounds(
     ends = []
     for grade in (NOT_SHOWN, Grade.DESTROYED.value):
         filled = [
-            Cell(
-                cell.said,
-                cell.size,
-                {**cell.truth, grade: cell.truth.get(grade, 0) + cell.not_judged},
-            )
+            replace(cell, truth={**cell.truth, grade: cell.truth.get(grade, 0) + cell.not_judged})
             for cell in cells
         ]
         ends.append(float(_number(filled, ground, DAMAGED, later)[0].estimate))

@@ -302,7 +302,7 @@ def _cells_before(of: Sample, items: list[Item]) -> list[Cell]:
         name = stratum["stratum"]
         truth, unclear = _truth(item for item in items if item.stratum == name)
         said = NOT_SHOWN if name == ADDED else name
-        cells.append(Cell(said, stratum["size"], truth, unclear))
+        cells.append(Cell(name, said, stratum["size"], truth, unclear))
     return cells
 
 
@@ -315,7 +315,7 @@ def _cells_now(items: list[Item], sizes: Mapping[tuple[str, str], int]) -> list[
     for (stratum, said), size in sorted(sizes.items()):
         members = by_cell.get((stratum, said), [])
         truth, unclear = _truth(members)
-        cells.append(Cell(said, max(size, len(members)), truth, unclear))
+        cells.append(Cell(stratum, said, max(size, len(members)), truth, unclear))
     return cells
 
 

@@ -192,10 +192,37 @@ def draw(of: Population, samples: int = SAMPLES) -> Drawn:
     for squares, expected, count in zip(of.squares, of.missed, looked_at, strict=True):
         crowded = rng.poisson(rng.gamma(1, expected, squares))  # clusters: variance m + m squared
         there = rng.multinomial(crowded, grades)
-        chosen = np.stack([rng.permutation(squares)[:count] for _ in range(samples)])
-        seen.append(there[chosen])
+        seen.append(there[chosen(rng, squares, count, samples)])
         missed += there.sum(0)
     return Drawn(found, judged, tuple(seen), missed)
+
+
+def chosen(rng: np.random.Generator, squares: int, count: int, samples: int) -> NDArray[np.int64]:
+    """Numbers of squares, each sample without repeats, shape (samples, count)."""
+    return np.stack(
+        [rng.choice(squares, count, replace=False, shuffle=False) for _ in range(samples)]
+    )
+
+
+def shares(
+    so: NDArray[np.int64], judged: NDArray[np.int64], sizes: NDArray[np.int64], otherwise: float
+) -> Range:
+    """``estimates.share`` of many samples, each different outcome reckoned once.
+
+    Args:
+        so: shape (samples, strata), as the result.
+        judged: shape (samples, strata) or (strata,).
+        sizes: shape (strata,).
+        otherwise: what the map says.
+    """
+    rows = np.stack([a.ravel() for a in np.broadcast_arrays(so, judged, sizes)])
+    _, first, each = np.unique(
+        np.ravel_multi_index(tuple(rows), tuple(rows.max(1, initial=0) + 1)),
+        return_index=True,
+        return_inverse=True,
+    )
+    once = estimates.share(*rows[:, first], otherwise)
+    return Range(*(part[each].reshape(so.shape) for part in (once.estimate, once.low, once.high)))
 
 
 def holds(interval: Range, truth: float) -> NDArray[np.bool_]:
@@ -206,9 +233,8 @@ def holds(interval: Range, truth: float) -> NDArray[np.bool_]:
 def number_of(of: Population, drawn: Drawn, truth: list[int], said: list[int]) -> Range:
     """How many outlines are so in truth, of those that the model called so."""
     judged, sizes = drawn.judged[said], np.array(of.outlines)[said]
-    return estimates.total(
-        estimates.share(drawn.found[:, said][:, :, truth].sum(-1), judged, sizes), sizes
-    )
+    so = drawn.found[:, said][:, :, truth].sum(-1)
+    return estimates.total(shares(so, judged, sizes, 0.5), sizes)
 
 
 def missed_of(of: Population, drawn: Drawn, truth: list[int]) -> Range:
@@ -248,7 +274,7 @@ def test_the_number_of_damaged_buildings_is_in_its_interval_as_often_as_it_says(
 
 @pytest.mark.parametrize("name", POPULATIONS)
 def test_precision_and_recall_are_in_their_intervals(name: str) -> None:
-    """Of single strata Wilson's coverage swings with the share, so no one share is held to 93 %."""
+    """Each one, single grades too; what is over 97 % has few left unjudged, or none."""
     of = POPULATIONS[name]
     drawn = draw(of)
     precisions, recalls = {}, {}
@@ -267,7 +293,7 @@ def test_precision_and_recall_are_in_their_intervals(name: str) -> None:
 
     assert 0.93 <= np.mean(list(recalls.values())) <= 0.975
     assert min(recalls.values()) >= 0.93
-    assert min(precisions.values()) >= 0.91
+    assert min(precisions.values()) >= 0.93
     assert 0.93 <= precisions["damaged"] <= 0.97
 
 
@@ -281,12 +307,12 @@ def test_very_rare_damage_has_a_wide_interval_that_keeps_its_word() -> None:
     assert half > 2  # the page then says that it is too wide to plan by
 
 
-def test_where_next_to_nothing_is_seen_no_interval_is_given() -> None:
-    """The corner that no interval reaches: nothing is called damaged, and little is."""
+def test_where_next_to_nothing_is_seen_the_interval_is_too_wide_rather_than_too_narrow() -> None:
+    """Nothing is called damaged, and little is: Wilson's held the truth in 89 of 100."""
     number, there, seen = _rarely(replace(VERY_RARE, outlines=(30_000, 0, 0, 0, 0)))
     log.info("nothing called damaged, covered: %.4f", holds(number, there).mean())
 
-    assert holds(number, there).mean() < 0.93
+    assert holds(number, there).mean() >= 0.93
     assert (seen < FEWEST).all()  # the page says that the sample is too small
 
 
@@ -359,8 +385,7 @@ def reviewed(of: Population, effort: float, samples: int = AFTER_SAMPLES) -> Rev
     for squares, expected, count in zip(of.squares, of.missed, looked_at, strict=True):
         standing = rng.multinomial(rng.poisson(rng.gamma(1, expected, squares)), grades)
         still = rng.binomial(standing, 1 - ADDED_OF_MISSED)
-        chosen = np.stack([rng.permutation(squares)[:count] for _ in range(samples)])
-        seen.append(still[chosen])
+        seen.append(still[chosen(rng, squares, count, samples)])
         missed += still.sum(0)
         added += (standing - still).sum(0)
     return Reviewed(counts, found, tuple(seen), missed, added)
@@ -371,18 +396,15 @@ def _after(of: Population, now: Reviewed, truth: list[int]) -> dict[str, NDArray
 
     The same steps as ``figures.figures`` takes, for all samples at once.
     """
-    cells = [(s, d) for s, d in np.ndindex(5, SAID) if now.sizes[s, d]]
-    called = [cell for cell in cells if cell[1] in truth]
-    others = [cell for cell in cells if cell[1] not in truth]
+    said = np.isin(np.arange(SAID), truth)
 
-    def in_cells(chosen: list[tuple[int, int]]) -> Range:
-        s, d = np.array(chosen).T
-        so = now.found[:, s, d][:, :, truth].sum(-1)
-        said_so = np.isin(d, truth).astype(float)
-        return estimates.total(
-            estimates.share(so, now.found[:, s, d].sum(-1), now.sizes[s, d], said_so),
-            now.sizes[s, d],
-        )
+    def of_strata(called: NDArray[np.bool_]) -> Range:
+        sizes = now.sizes[:, called].sum(-1)
+        there = sizes > 0
+        so = now.found[:, there][:, :, called][..., truth].sum((-1, -2))
+        judged = now.found[:, there][:, :, called].sum((-1, -2))
+        otherwise = float(called is said)
+        return estimates.total(shares(so, judged, sizes[there], otherwise), sizes[there])
 
     counts = [seen[:, :, truth].sum(-1) for seen in now.seen]
     missed = estimates.in_squares(
@@ -392,13 +414,14 @@ def _after(of: Population, now: Reviewed, truth: list[int]) -> dict[str, NDArray
         of.squares,
     )
     added = int(now.added[truth].sum())
-    hits, left = in_cells(called), estimates.plus(in_cells(others), missed)
-    number = estimates.plus(_more(in_cells(cells), added), missed)
-    size = sum(int(now.sizes[cell]) for cell in called)
-    true_hits = sum(int(now.counts[cell][truth].sum()) for cell in called)
+    hits, others = of_strata(said), of_strata(~said)
+    left = estimates.plus(others, missed)
+    number = estimates.plus(_more(hits, added), left)
+    size = int(now.sizes[:, said].sum())
+    true_hits = int(now.counts[:, said][..., truth].sum())
     true = int(now.counts[:, :, truth].sum() + now.missed[truth].sum()) + added
     recall = estimates.part(_more(hits, added), left)
-    judged = sum(now.found[:, s, d].sum(-1) for s, d in called)
+    judged = now.found[:, :, said].sum((1, 2, 3))
     enough = now.found[..., truth].sum((1, 2, 3)) + sum(one.sum(1) for one in counts) >= FEWEST
     share = Range(hits.estimate / size, hits.low / size, hits.high / size)
     return {
@@ -414,10 +437,10 @@ def _more(of: Range, by: int) -> Range:
 
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_after_review_the_intervals_keep_their_word(effort: float) -> None:
-    """What people publish by, all damaged ones, holds as often as it says, or a little more often.
+    """Never fewer than 93 of 100, for single grades too; more than 97 where strata fall apart.
 
-    A stratum then falls into cells by what the map says now, some with hardly any sample in them:
-    each is taken for wider than it is. Single grades swing as before review, and recall most.
+    A stratum then is what the map calls so and the rest: what it calls so is often few, with
+    hardly any sample in them, and taken for wider than it is.
     """
     given: dict[str, dict[str, list[float]]] = {"damaged": defaultdict(list)}
     given["single grade"] = defaultdict(list)
@@ -437,5 +460,5 @@ def test_after_review_the_intervals_keep_their_word(effort: float) -> None:
     for figure in ("number", "precision", "recall"):
         assert min(given["damaged"][figure]) >= 0.93
         assert max(given["damaged"][figure]) <= 0.99  # wider than need be, never narrower
-        assert min(given["single grade"][figure]) >= 0.91
+        assert min(given["single grade"][figure]) >= 0.93
         assert 0.94 <= np.mean(given["single grade"][figure]) <= 0.98

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from unosat.quality import estimates
 from unosat.quality.estimates import Range
@@ -11,22 +12,21 @@ def at(estimate: float, low: float, high: float) -> Range:
     return Range(np.array(estimate), np.array(low), np.array(high))
 
 
-def test_a_share_of_a_large_stratum_is_wilsons() -> None:
-    # 10 of 100: (0.1 + 1.92073/100 -+ 1.95996 sqrt(0.0009 + 0.9604/10000)) / 1.0384146
+def test_a_share_of_a_large_stratum_is_jeffreys() -> None:
     share = estimates.share(10, 100, 10**9)
 
     assert share.estimate == pytest.approx(0.1)
-    assert share.low == pytest.approx(0.05523, abs=1e-4)
-    assert share.high == pytest.approx(0.17437, abs=1e-4)
+    assert stats.beta(10.5, 90.5).cdf([share.low, share.high]) == pytest.approx([0.025, 0.975])
 
 
 def test_the_finite_population_counts() -> None:
     # half of 100 judged: worth 50 * 99 / 50 = 99 drawn with replacement
     share = estimates.share(10, 50, 100)
     same = estimates.share(19.8, 99, 10**12)
+    quarter = 0.25 / 100  # of a building
 
-    assert share.low == pytest.approx(same.low, abs=1e-6)
-    assert share.high == pytest.approx(same.high, abs=1e-6)
+    assert share.low == pytest.approx(same.low - quarter, abs=1e-6)
+    assert share.high == pytest.approx(same.high + quarter, abs=1e-6)
 
 
 @pytest.mark.parametrize("found", [0, 7, 20])
@@ -40,7 +40,7 @@ def test_none_found_and_all_found_still_leave_doubt() -> None:
     none, every = estimates.share(0, 30, 5000), estimates.share(30, 30, 5000)
 
     assert [none.estimate, none.low] == [0, 0]
-    assert 0.10 < none.high < 0.13  # z squared / (n + z squared) = 0.1135
+    assert 0.07 < none.high < 0.09  # 2.5 of 30
     assert [every.estimate, every.high] == [1, 1]
     assert every.low == pytest.approx(1 - none.high)
 
@@ -49,6 +49,36 @@ def test_where_none_was_judged_nothing_is_known() -> None:
     share = estimates.share(0, 0, 50, otherwise=1.0)
 
     assert [share.estimate, share.low, share.high] == [1, 0, 1]
+
+
+def test_one_judged_leaves_nearly_everything_open() -> None:
+    wrong, right = estimates.share(0, 1, 200), estimates.share(1, 1, 200)
+
+    assert [wrong.low, wrong.estimate] == [0, 0]
+    assert [right.estimate, right.high] == [1, 1]
+    assert wrong.high == pytest.approx(1 - right.low)
+    assert wrong.high > 0.8
+
+
+@pytest.mark.parametrize(("judged", "size"), [(30, 40), (30, 60), (1, 2)])
+def test_the_last_one_that_nobody_judged_may_be_different(judged: int, size: int) -> None:
+    none = estimates.share(0, judged, size)
+    every = estimates.share(judged, judged, size)
+
+    assert none.high >= 1 / size
+    assert every.low <= 1 - 1 / size
+
+
+def test_more_judged_than_there_are_now_is_all_of_them() -> None:
+    share = estimates.share(3, 5, 4)
+
+    assert share.low == share.estimate == share.high == 3 / 5
+
+
+def test_a_stratum_without_a_building_adds_none() -> None:
+    number = estimates.total(estimates.share([0, 5], [0, 20], [0, 20]), [0, 20])
+
+    assert [number.estimate, number.low, number.high] == [5, 5, 5]
 
 
 def test_a_number_is_the_sum_over_strata_and_its_ends_those_of_mover() -> None:
@@ -72,7 +102,15 @@ def test_squares_stand_for_all_of_their_stratum() -> None:
 
     assert number.estimate == pytest.approx(40)
     assert number.low < 15
-    assert 70 < number.high < 120
+    assert 80 < number.high < 170  # four squares tell little of how they vary
+
+
+def test_two_squares_tell_less_of_how_squares_vary_than_twenty() -> None:
+    few, many = (estimates.in_squares([3.0], [4.0], [n], [40 * n]) for n in (2, 20))
+
+    # ends by Student's t: 12.7 and 2.09 times the error, which alone is 3.2 times as large
+    assert (few.high - 240) / 240 > 3 * (many.high - 2400) / 2400
+    assert few.low == 0
 
 
 def test_empty_squares_do_not_prove_that_nothing_was_missed() -> None:

@@ -15,8 +15,13 @@ FRONT_END = Path(__file__).resolve().parents[3] / "frontend" / "src" / "geo" / "
 def cells(*, undamaged_wrong: int = 5, unclear: int = 0) -> list[Cell]:
     """1,000 called undamaged and 200 called destroyed, a hundred of each judged."""
     return [
-        Cell("no_damage", 1000, {"no_damage": 100 - undamaged_wrong, "destroyed": undamaged_wrong}),
-        Cell("destroyed", 200, {"destroyed": 80 - unclear, "": 20}, unclear),
+        Cell(
+            "no_damage",
+            "no_damage",
+            1000,
+            {"no_damage": 100 - undamaged_wrong, "destroyed": undamaged_wrong},
+        ),
+        Cell("destroyed", "destroyed", 200, {"destroyed": 80 - unclear, "": 20}, unclear),
     ]
 
 
@@ -69,7 +74,10 @@ def test_what_could_not_be_judged_gives_bounds() -> None:
 
 
 def test_too_few_give_no_interval_and_a_sentence() -> None:
-    few = [Cell("no_damage", 1000, {"no_damage": 98, "minor_damage": 2}), Cell("destroyed", 50, {})]
+    few = [
+        Cell("no_damage", "no_damage", 1000, {"no_damage": 98, "minor_damage": 2}),
+        Cell("destroyed", "destroyed", 50, {}),
+    ]
     found = figures.figures(few, [])
 
     assert found.number is None
@@ -80,12 +88,15 @@ def test_too_few_give_no_interval_and_a_sentence() -> None:
 
 
 def test_everything_judged_is_known_however_few_they_are() -> None:
-    found = figures.figures([Cell("destroyed", 3, {"destroyed": 2, "": 1})], [])
+    found = figures.figures([Cell("destroyed", "destroyed", 3, {"destroyed": 2, "": 1})], [])
 
     destroyed = of_class(found, "destroyed")
     assert destroyed.precision == Interval(2 / 3, 2 / 3, 2 / 3)
     assert (
-        figures.figures([Cell("destroyed", 3, {"destroyed": 3})], [Ground(9, [{}])]).number is None
+        figures.figures(
+            [Cell("destroyed", "destroyed", 3, {"destroyed": 3})], [Ground(9, [{}])]
+        ).number
+        is None
     )
 
 
@@ -105,8 +116,8 @@ def test_the_verdict_says_what_is_known() -> None:
 
 def test_a_wide_interval_is_called_wide() -> None:
     wide = [
-        Cell("no_damage", 100_000, {"no_damage": 99, "destroyed": 1}),
-        Cell("destroyed", 20, {"destroyed": 20}),
+        Cell("no_damage", "no_damage", 100_000, {"no_damage": 99, "destroyed": 1}),
+        Cell("destroyed", "destroyed", 20, {"destroyed": 20}),
     ]
     said = words.verdict(figures.figures(wide, []), judged=120, squares=0, judges=("ana",))
 
