@@ -221,7 +221,8 @@ def shares(
         return_index=True,
         return_inverse=True,
     )
-    once = estimates.share(*rows[:, first], otherwise)
+    so_once, judged_once, sizes_once = rows[:, first]
+    once = estimates.share(so_once, judged_once, sizes_once, otherwise)
     return Range(*(part[each].reshape(so.shape) for part in (once.estimate, once.low, once.high)))
 
 
