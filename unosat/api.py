@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, RawPostDataException
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
@@ -18,7 +19,7 @@ from detection.errors import DetectionError
 from unosat import incoming, promises
 from unosat.accounts.actors import Actor, actor_of
 from unosat.assessments.api import router as assessments
-from unosat.errors import BadRequest, NotFound, RefusedError
+from unosat.errors import BadRequest, DatabaseAway, NotFound, RefusedError
 from unosat.exports.api import router as exports
 from unosat.quality.api import router as quality
 from unosat.review.together import router as review
@@ -129,6 +130,13 @@ def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 def unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
     """What Django could not read: too large, too many fields, or cut short."""
     return refused(request, incoming.refusal_of(error))
+
+
+@api.exception_handler(InterfaceError)
+@api.exception_handler(OperationalError)
+def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """No bug of ours, and trying again can help."""
+    return refused(request, DatabaseAway(str(error)))
 
 
 @api.exception_handler(Exception)

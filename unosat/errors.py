@@ -51,6 +51,18 @@ class NotSignedIn(RefusedError):
     status = 401
 
 
+class DatabaseAway(RefusedError):
+    """PostgreSQL cannot be reached, or gave up on what it was asked."""
+
+    code = "database_away"
+    user_message = (
+        "The database does not answer just now. Nothing that was saved is lost; try again in a "
+        "few seconds."
+    )
+    status = 503
+    retry_after_seconds = 5
+
+
 class BadRequest(RefusedError):
     """What was sent cannot be understood; ``advice`` says what would be."""
 

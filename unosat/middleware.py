@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -14,7 +15,7 @@ from django.views.defaults import page_not_found, server_error
 from django_htmx.http import HttpResponseClientRedirect
 
 from unosat import incoming
-from unosat.errors import MethodNotAllowed, NotFound, NotSignedIn, RefusedError
+from unosat.errors import DatabaseAway, MethodNotAllowed, NotFound, NotSignedIn, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -66,20 +67,14 @@ class Refusals:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """JSON below ``/api/``, a page elsewhere; visitors are sent to the sign-in page."""
+        if isinstance(error, OperationalError | InterfaceError):
+            return _by_itself(request, DatabaseAway(str(error)))
         return _refused(request, error) if isinstance(error, RefusedError) else None
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """What Django itself refuses, before or while it reads a request.
-
-    The page stands by itself: who asks is not known yet, and the form must not be read again.
-    """
-    error = incoming.refusal_of(exception)
-    body = {"code": error.code, "message": error.user_message}
-    if _is_api(request):
-        return JsonResponse(body, status=error.status)
-    page = loader.get_template("400.html").render(body)
-    return HttpResponse(page, status=error.status)
+    """What Django itself refuses, before or while it reads a request."""
+    return _by_itself(request, incoming.refusal_of(exception))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -108,6 +103,16 @@ def _refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
     for name, value in error.headers.items():
         page[name] = value
     return page
+
+
+def _by_itself(request: HttpRequest, error: RefusedError) -> HttpResponse:
+    """A refusal on a page that asks for nothing: who it is for, or a form, cannot be read."""
+    log.warning("refused", extra={"code": error.code, "why": str(error)})
+    body = {"code": error.code, "message": error.user_message}
+    if _is_api(request):
+        return JsonResponse(body, status=error.status, headers=error.headers)
+    page = loader.get_template("400.html").render(body)
+    return HttpResponse(page, status=error.status, headers=error.headers)
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:

@@ -7,17 +7,19 @@ from datetime import timedelta
 import pytest
 import redis
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
 from tests.faults.waiting import wait
-from tests.private_servers import Servers
+from tests.private_servers import CLUSTER, Servers
 from tests.unosat.makers import make_actor, make_model, make_organisation, make_scene
 from unosat.accounts.actors import Actor
 from unosat.assessments import services
 from unosat.assessments.models import Assessment, Shard
 from unosat.assessments.services import AssessmentRequest
-from unosat.ops import processes
+from unosat.ops import postgres, processes
 from unosat.ops.models import Outbox
 from unosat.scenes.models import Scene
 
@@ -92,6 +94,27 @@ def test_a_database_that_restarts_under_running_workers_loses_nothing(
     start(actor, scene)
 
     wait(all_planned)
+
+
+def test_while_the_database_is_away_everybody_is_told_so_and_when_to_ask_again(
+    servers: Servers, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client()
+    client.force_login(User.objects.get(pk=actor.must_be_a_person()))
+    connection.close()
+    postgres.stop(servers.database)
+    try:
+        with monkeypatch.context() as hasty:
+            hasty.setattr(connection.pool, "timeout", 0.5)  # type: ignore[attr-defined]
+            page, answer = client.get("/"), client.get("/api/v1/events")
+    finally:
+        servers.database = postgres.start(CLUSTER)
+
+    assert (page.status_code, answer.status_code) == (503, 503)
+    assert page["Retry-After"] == answer["Retry-After"] == "5"
+    assert answer.json()["code"] == "database_away"
+    assert answer.json()["message"] in page.content.decode()
+    assert client.get("/").status_code == 200
 
 
 def test_the_first_request_after_a_restart_is_answered_however_many_connections_were_idle(
