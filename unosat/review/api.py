@@ -206,9 +206,11 @@ class Conflict(Schema):
 class AreaIn(Schema):
     """A GeoJSON Polygon inside which everything was looked at, or which cannot be assessed.
 
-    ``because`` says why it cannot, and only then.
+    ``because`` says why it cannot, and only then. With an ``id`` of the client's it can be sent
+    again after a lost answer, and is there once.
     """
 
+    id: UUID | None = None
     outline: dict[str, Any]
     kind: AreaKind = "reviewed"
     because: AreaBecause | None = None
@@ -477,7 +479,11 @@ def mark_reviewed(
     if (area.kind == "not_assessable") != (area.because is not None):
         raise IncompleteArea(f"{area.kind}, {area.because}")
     made = services.mark_reviewed(
-        actor_of(request), assessment_id, area.outline, not_assessable=area.because or ""
+        actor_of(request),
+        assessment_id,
+        area.outline,
+        not_assessable=area.because or "",
+        area_id=area.id,
     )
     return Status(201, _area(made))
 

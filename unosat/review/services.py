@@ -2,7 +2,7 @@
 
 import logging
 import math
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 from shapely.geometry import Polygon
@@ -99,18 +99,26 @@ def also_touched(decision_id: UUID, answered: Building) -> list[Building]:
 
 
 def mark_reviewed(
-    actor: Actor, assessment_id: UUID, outline: object, not_assessable: str = ""
+    actor: Actor,
+    assessment_id: UUID,
+    outline: object,
+    not_assessable: str = "",
+    *,
+    area_id: UUID | None = None,
 ) -> ReviewedArea:
     """Record that somebody has looked at everything inside an outline, or that nobody can.
+
+    Sent again with its ``area_id``, it is the area that it made the first time.
 
     Args:
         actor: who says so.
         assessment_id: of which assessment.
         outline: GeoJSON Polygon.
         not_assessable: one of ReviewedArea.Because; "" where everything was looked at.
+        area_id: chosen by the client, for an answer may be lost.
 
     Raises:
-        Forbidden, NotFound, NotDone, BadOutline: as for a decision.
+        Forbidden, NotFound, NotDone, BadOutline, DecisionIdUsed: as for a decision.
         IncompleteArea: there is no such reason.
     """
     actor.must_be("analyst", "admin")
@@ -120,16 +128,30 @@ def mark_reviewed(
         raise IncompleteArea(not_assessable)
     polygon = outlines.reviewed_outline(outline, row.scene)
     kinds = ReviewedArea.Kind
-    with transaction.atomic():
-        area = ReviewedArea.objects.create(
-            assessment=row,
-            outline=outlines.stored(polygon),
-            kind=kinds.NOT_ASSESSABLE if not_assessable else kinds.REVIEWED,
-            because=not_assessable,
-            user_id=user_id,
-        )
-        _announce_area(area)
-    return area
+    marked = ReviewedArea(
+        pk=area_id or uuid4(),
+        assessment=row,
+        outline=outlines.stored(polygon),
+        kind=kinds.NOT_ASSESSABLE if not_assessable else kinds.REVIEWED,
+        because=not_assessable,
+        user_id=user_id,
+    )
+    try:
+        with transaction.atomic():
+            marked.save(force_insert=True)
+            _announce_area(marked)
+    except IntegrityError:
+        return _marked_before(marked)
+    return marked
+
+
+def _marked_before(marked: ReviewedArea) -> ReviewedArea:
+    """The area that the same mark made when it was sent before."""
+    earlier = ReviewedArea.objects.get(pk=marked.pk)
+    same = ("assessment_id", "user_id", "kind", "because", "outline")
+    if any(getattr(earlier, name) != getattr(marked, name) for name in same):
+        raise DecisionIdUsed(str(marked.pk))
+    return earlier
 
 
 def remove_reviewed_area(actor: Actor, area_id: UUID) -> None:

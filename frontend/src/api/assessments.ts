@@ -140,10 +140,17 @@ export async function reviewedAreas(id: string): Promise<ReviewedArea[]> {
   return request(`/assessments/${id}/reviewed-areas`);
 }
 
-/** `because` says why the area cannot be assessed; null where everything in it was looked at. */
-export const addArea = (id: string, outline: Polygon, because: AreaBecause | null): Promise<ReviewedArea> =>
-  post(`/assessments/${id}/reviewed-areas`, {
-    outline, because, kind: because === null ? "reviewed" : "not_assessable",
+/** An area as it is drawn; sent again with its `id` it is there once. */
+export interface AreaDraft {
+  readonly id: string;
+  readonly outline: Polygon;
+  /** Why it cannot be assessed; null where everything in it was looked at. */
+  readonly because: AreaBecause | null;
+}
+
+export const addArea = (assessment: string, area: AreaDraft): Promise<ReviewedArea> =>
+  post(`/assessments/${assessment}/reviewed-areas`, {
+    ...area, kind: area.because === null ? "reviewed" : "not_assessable",
   });
 
 export const removeReviewedArea = (area: string): Promise<void> =>

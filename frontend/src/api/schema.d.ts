@@ -2581,9 +2581,12 @@ export interface components {
          * AreaIn
          * @description A GeoJSON Polygon inside which everything was looked at, or which cannot be assessed.
          *
-         *     ``because`` says why it cannot, and only then.
+         *     ``because`` says why it cannot, and only then. With an ``id`` of the client's it can be sent
+         *     again after a lost answer, and is there once.
          */
         AreaIn: {
+            /** Id */
+            id?: string | null;
             /** Outline */
             outline: {
                 [key: string]: unknown;

@@ -33,8 +33,15 @@ export function createAreas({ page, store, sight, say, fail }: Core) {
     }
   };
 
+  /** What was sent and not answered: the same once more must not be there twice. */
+  let unanswered: api.AreaDraft | null = null;
+
   const addArea = async (outline: Polygon, because: AreaBecause | null): Promise<void> => {
-    await api.addArea(page.id, outline, because);
+    const again = unanswered?.outline === outline && unanswered.because === because;
+    const id = again && unanswered ? unanswered.id : crypto.randomUUID();
+    unanswered = { id, outline, because };
+    await api.addArea(page.id, unanswered);
+    unanswered = null;
     await refreshAreas();
   };
 

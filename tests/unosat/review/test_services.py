@@ -218,6 +218,22 @@ def test_a_reviewed_area_can_be_taken_back_until_it_taught(row: Assessment, acto
         services.remove_reviewed_area(make_actor(make_organisation()), second.pk)
 
 
+def test_an_area_that_is_sent_again_is_there_once(row: Assessment, actor: Actor) -> None:
+    sent = uuid4()
+    smaller = ring(WEST, NORTH - 100 * STEP, WEST + 100 * STEP, NORTH)
+
+    first, again = (services.mark_reviewed(actor, row.pk, AREA, area_id=sent) for _ in range(2))
+
+    assert first.pk == again.pk == sent
+    assert [area.pk for area in selectors.reviewed_areas(actor, row.pk)] == [sent]
+    with pytest.raises(DecisionIdUsed):
+        services.mark_reviewed(actor, row.pk, smaller, area_id=sent)
+    with pytest.raises(DecisionIdUsed):
+        services.mark_reviewed(actor, row.pk, AREA, not_assessable="cloud", area_id=sent)
+    with pytest.raises(DecisionIdUsed):
+        services.mark_reviewed(make_actor(row.organisation), row.pk, AREA, area_id=sent)
+
+
 KINDS = st.sampled_from(["accept", "reject", "regrade", "redraw", "undo"])
 
 
