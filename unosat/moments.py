@@ -20,6 +20,22 @@ def read(text: str) -> datetime:
         moment = datetime.combine(day, time(), UTC)
     if moment is None:
         raise ValueError("no date and no moment")
+    return _in_utc(moment)
+
+
+def read_ours(text: str) -> datetime:
+    """A moment as our own answers write it, with its zone.
+
+    Raises:
+        ValueError: it is none, or lies outside of the years that a calendar has.
+    """
+    moment = parse_datetime(text)
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("no moment with a zone")
+    return _in_utc(moment)
+
+
+def _in_utc(moment: datetime) -> datetime:
     try:
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError as error:

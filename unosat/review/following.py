@@ -71,7 +71,7 @@ def latest(actor: Actor, assessment_id: UUID) -> datetime | None:
 def _place(after: str) -> tuple[datetime, UUID | None]:
     moment, _, last = after.partition("_")
     try:
-        return moments.read(moment), UUID(last) if last else None
+        return moments.read_ours(moment), UUID(last) if last else None
     except ValueError as error:
         raise BadRequest(
             "after", "Give as after what next or seen of an earlier answer said."
