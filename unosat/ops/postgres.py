@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -116,22 +117,30 @@ def end_remainder(data: Path) -> None:
     """End a server that still runs on ``data``, and remove a lock file that names no such server.
 
     The lock file may name a process that is something else by now, or, in a copied folder, the
-    server of the original: only a process whose working folder is ``data`` is ours.
+    server of the original: only a process whose working folder is ``data`` is ours. Those that a
+    killed server leaves behind notice it by themselves, though not at once; while one of them
+    lives, no server starts.
     """
     lock = data / "postmaster.pid"
     try:
         pid = int(lock.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return
-    for sig, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, STOP_SECONDS)):
+    for sig in (signal.SIGINT, signal.SIGQUIT):
         if not _serves(pid, data):
             break
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, sig)
-        deadline = time.monotonic() + seconds
-        while _serves(pid, data) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        _await_end(lambda: _serves(pid, data))
+    _await_end(lambda: any(_serves(int(one.name), data) for one in Path("/proc").glob("[0-9]*")))
     lock.unlink(missing_ok=True)
+
+
+def _await_end(lives: Callable[[], bool]) -> None:
+    """Until it lives no longer, or ``STOP_SECONDS`` have passed."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while lives() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def _serves(pid: int, data: Path) -> bool:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,25 @@ def test_what_was_committed_survives_a_kill_and_a_stale_lock_file(
             assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
     finally:
         postgres.stop(again)
+
+
+def test_what_a_killed_server_leaves_behind_is_waited_for(cluster: postgres.Cluster) -> None:
+    """On a busy machine its children notice late, and no server starts beside them."""
+    killed = postgres.start(cluster)
+    children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    late = int(children[0])
+    os.kill(late, signal.SIGSTOP)
+    noticing = threading.Timer(1.5, os.kill, (late, signal.SIGCONT))
+    noticing.start()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+
+    fresh = postgres.start(cluster)
+
+    noticing.join()
+    with connect(cluster) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    postgres.stop(fresh)
 
 
 def test_a_server_left_by_a_killed_start_is_ended_before_the_next(
