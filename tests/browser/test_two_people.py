@@ -112,6 +112,7 @@ def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_sett
     two: tuple[Page, Page, Building], photograph: Any
 ) -> None:
     mine, theirs, building = two
+    seen = building.grade
     deaf = re.compile(r"/events$|/presence$|/decisions\?|/decisions$")
     theirs.context.route(deaf, without_news)
     theirs.reload()
@@ -128,13 +129,14 @@ def test_two_decisions_on_one_version_are_a_conflict_that_the_second_person_sett
     assert (building.version, building.review) == (1, "regraded")
 
     theirs.click("text=Put mine on top")
-    theirs.wait_for_selector("[data-review=accepted][data-version='2']")
+    theirs.wait_for_selector("[data-review=regraded][data-version='2']")
     await_saved(theirs)
-    kinds = Decision.objects.filter(building=building).order_by("number")
-    assert [decision.kind for decision in kinds] == ["regrade", "accept"]
+    made = Decision.objects.filter(building=building).order_by("number")
+    assert [(one.kind, one.grade) for one in made] == [("regrade", "no_damage"), ("regrade", seen)]
+    assert seen != "no_damage"  # to accept was to say the grade that was seen
 
     pick(mine, str(building.uid))
-    mine.wait_for_selector("[data-review=accepted][data-version='2']")
+    mine.wait_for_selector("[data-review=regraded][data-version='2']")
     mine.click("[name=minor_damage]")
     await_saved(mine)
     theirs.click(".reject")
