@@ -6,6 +6,10 @@ from typing import ClassVar
 class RefusedError(Exception):
     """Base: the request is understood and refused. ``str(error)`` is the detail, for logs only.
 
+    Args:
+        detail: for logs.
+        advice: what to say instead of the class's ``user_message``, where it is known better.
+
     Attributes:
         code: stable identifier for clients and tests; never reworded.
         user_message: one plain sentence saying what to do; no paths, no internals. A class may
@@ -20,6 +24,11 @@ class RefusedError(Exception):
     status: ClassVar[int] = 409
     retry_after_seconds: ClassVar[int] = 0
     page: ClassVar[str] = "refused.html"
+
+    def __init__(self, detail: object = "", advice: str = "") -> None:
+        super().__init__(detail)
+        if advice:
+            self.user_message = advice
 
     @property
     def headers(self) -> dict[str, str]:
@@ -70,11 +79,6 @@ class BadRequest(RefusedError):
     user_message = "The request is not complete or not in the right form."
     status = 400
 
-    def __init__(self, detail: str, advice: str = "") -> None:
-        super().__init__(detail)
-        if advice:
-            self.user_message = advice
-
 
 class MethodNotAllowed(RefusedError):
     """Not a method of this address."""
@@ -84,6 +88,5 @@ class MethodNotAllowed(RefusedError):
     status = 405
 
     def __init__(self, method: str, allowed: str = "") -> None:
-        super().__init__(method)
-        if allowed:
-            self.user_message = f"That cannot be done at this address. It takes {allowed}."
+        takes = f"{self.user_message} It takes {allowed}." if allowed else ""
+        super().__init__(method, takes)

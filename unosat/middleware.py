@@ -8,7 +8,6 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
 from django.template import loader
 from django.urls import reverse
 from django.views.defaults import page_not_found, server_error
@@ -68,13 +67,13 @@ class Refusals:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """JSON below ``/api/``, a page elsewhere; visitors are sent to the sign-in page."""
         if isinstance(error, OperationalError | InterfaceError):
-            return _by_itself(request, DatabaseAway(str(error)))
+            return _refused(request, DatabaseAway(str(error)), by_itself=True)
         return _refused(request, error) if isinstance(error, RefusedError) else None
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """What Django itself refuses, before or while it reads a request."""
-    return _by_itself(request, incoming.refusal_of(exception))
+    return _refused(request, incoming.refusal_of(exception), by_itself=True)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -92,26 +91,19 @@ def broken(request: HttpRequest) -> HttpResponse:
     return server_error(request)
 
 
-def _refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
+def _refused(request: HttpRequest, error: RefusedError, *, by_itself: bool = False) -> HttpResponse:
+    """JSON or a page; one ``by_itself`` asks for nothing, where user or form cannot be read."""
     log.warning("refused", extra={"code": error.code, "why": str(error)})
     body = {"code": error.code, "message": error.user_message}
     if _is_api(request):
         return JsonResponse(body, status=error.status, headers=error.headers)
     if isinstance(error, NotSignedIn):
         return _to_sign_in(request)
-    page = render(request, error.page, body, status=error.status)
-    for name, value in error.headers.items():
-        page[name] = value
-    return page
-
-
-def _by_itself(request: HttpRequest, error: RefusedError) -> HttpResponse:
-    """A refusal on a page that asks for nothing: who it is for, or a form, cannot be read."""
-    log.warning("refused", extra={"code": error.code, "why": str(error)})
-    body = {"code": error.code, "message": error.user_message}
-    if _is_api(request):
-        return JsonResponse(body, status=error.status, headers=error.headers)
-    page = loader.get_template("400.html").render(body)
+    page = (
+        loader.render_to_string("400.html", body)
+        if by_itself
+        else loader.render_to_string(error.page, body, request)
+    )
     return HttpResponse(page, status=error.status, headers=error.headers)
 
 

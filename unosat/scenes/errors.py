@@ -204,11 +204,6 @@ class BadSceneFacts(RefusedError):
     )
     status = 422
 
-    def __init__(self, detail: str, advice: str = "") -> None:
-        super().__init__(detail)
-        if advice:
-            self.user_message = advice
-
 
 class EventNameTaken(RefusedError):
     """Names of events differ within an organisation."""
